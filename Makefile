@@ -1,0 +1,70 @@
+# The commands of the project; `make help` lists them. Every target works from a fresh clone on Debian or Ubuntu.
+SHELL := /bin/bash
+PY    := .venv/bin/python
+PYTEST := $(PY) -m pytest
+SEED ?=
+LAB ?= small
+ROOT := $(shell id -u)
+
+PACKAGES := component_base apimachinery kubeclient serving etcd_raft apiserver scheduler controller_manager kubelet \
+	kube_proxy cluster_dns skiff
+
+.PHONY: help setup up down test check test-unit test-integration test-e2e sim sim-long chaos bench lab-up lab-down proto docs clean
+
+help:                 ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
+
+setup: .venv/.ready   ## .venv, Python dependencies and (as root on Debian or Ubuntu) containerd, runc, nftables, CNI plugins
+	@bash deploy/setup/system-packages.sh
+
+.venv/.ready: requirements/runtime.txt requirements/dev.txt pyproject.toml
+	@bash deploy/setup/python-environment.sh
+
+up: setup             ## setup, then an all-in-one cluster on this host; kubeconfig context `skiff`
+	@.venv/bin/skiff up
+
+down:                 ## stop the cluster, keep its state
+	@.venv/bin/skiff down
+
+test: setup check test-unit sim test-integration test-e2e   ## the whole default suite
+	@echo "make test: every suite passed"
+
+check: .venv/.ready   ## format, lint, types, import contracts, sizes
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy $(PACKAGES) tests bench
+	.venv/bin/lint-imports
+	$(PYTEST) -q tests/tidy
+
+test-unit: .venv/.ready          ## pure decisions and small parts, no root needed
+	$(PYTEST) -q -n 2 tests/unit tests/scripts
+
+sim: .venv/.ready                ## the store in one process on virtual time; SEED=n replays one run
+	SIM_SEED=$(SEED) $(PYTEST) -q -n 2 tests/sim
+
+sim-long: .venv/.ready           ## the same over many more seeds
+	SIM_SEEDS=20000 $(PYTEST) -q -n 2 tests/sim
+
+test-integration: .venv/.ready   ## several services together, real sockets and processes
+	$(PYTEST) -q tests/integration
+
+test-e2e: .venv/.ready           ## a whole cluster with real containers (root)
+	$(PYTEST) -q tests/e2e
+
+chaos: .venv/.ready              ## kill -9, full disks, partitions, against hosts the suite makes itself
+	$(PYTEST) -q tests/chaos
+
+bench: .venv/.ready              ## measurements, printed as a table
+	$(PY) -m bench
+
+lab-up: setup         ## the docker-compose lab (LAB=small)
+	@bash deploy/compose/lab.sh up $(LAB)
+
+lab-down:             ## stop the lab and remove its containers
+	@bash deploy/compose/lab.sh down $(LAB)
+
+proto: .venv/.ready   ## regenerate skiff_pb from proto/
+	$(PY) proto/generate.py
+
+clean:                ## remove build products, keep the environment
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,0 +1,1 @@
+"""The commands: `skiff` runs clusters, `skiffctl` (in `ctl/`) talks to them."""

@@ -1,0 +1,1 @@
+"""Generated from proto/cri; do not edit."""

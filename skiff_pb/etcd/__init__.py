@@ -1,0 +1,1 @@
+"""Generated from proto/etcd; do not edit."""

@@ -24,17 +24,31 @@ def generate(target: Path) -> list[Path]:
     """Write the modules below `target`/skiff_pb and return their paths relative to `target`."""
     sources = sorted(CONTRACTS.glob("*/*.proto"))
     names = [f"{PACKAGE}/{path.relative_to(CONTRACTS)}" for path in sources]
-    arguments = ["protoc", f"-I{PACKAGE}={CONTRACTS}", f"-I{WELL_KNOWN}", f"--python_out={target}", f"--pyi_out={target}"]
+    arguments = [
+        "protoc",
+        f"-I{PACKAGE}={CONTRACTS}",
+        f"-I{WELL_KNOWN}",
+        f"--python_out={target}",
+        f"--pyi_out={target}",
+    ]
     if protoc.main([*arguments, *names]) != 0:
         raise SystemExit("protoc refused the contracts; its message is above")
-    return sorted(path.relative_to(target) for path in target.glob(f"{PACKAGE}/*/*_pb2.py*") if path.suffix in (".py", ".pyi"))
+    return sorted(
+        path.relative_to(target)
+        for path in target.glob(f"{PACKAGE}/*/*_pb2.py*")
+        if path.suffix in (".py", ".pyi")
+    )
 
 
 def stale() -> list[str]:
     """Names of generated files that differ from what the contracts give now."""
     with tempfile.TemporaryDirectory() as fresh:
         made = generate(Path(fresh))
-        return [str(p) for p in made if not (ROOT / p).exists() or not filecmp.cmp(Path(fresh) / p, ROOT / p, shallow=False)]
+        return [
+            str(p)
+            for p in made
+            if not (ROOT / p).exists() or not filecmp.cmp(Path(fresh) / p, ROOT / p, shallow=False)
+        ]
 
 
 def main() -> None:

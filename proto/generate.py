@@ -34,9 +34,7 @@ def generate(target: Path) -> list[Path]:
     if protoc.main([*arguments, *names]) != 0:
         raise SystemExit("protoc refused the contracts; its message is above")
     return sorted(
-        path.relative_to(target)
-        for path in target.glob(f"{PACKAGE}/*/*_pb2.py*")
-        if path.suffix in (".py", ".pyi")
+        path.relative_to(target) for path in target.glob(f"{PACKAGE}/*/*_pb2.py*") if path.suffix in (".py", ".pyi")
     )
 
 
@@ -45,9 +43,7 @@ def stale() -> list[str]:
     with tempfile.TemporaryDirectory() as fresh:
         made = generate(Path(fresh))
         return [
-            str(p)
-            for p in made
-            if not (ROOT / p).exists() or not filecmp.cmp(Path(fresh) / p, ROOT / p, shallow=False)
+            str(p) for p in made if not (ROOT / p).exists() or not filecmp.cmp(Path(fresh) / p, ROOT / p, shallow=False)
         ]
 
 

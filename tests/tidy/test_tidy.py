@@ -62,11 +62,7 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
 def length_without_docstring(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     length = (function.end_lineno or function.lineno) - function.lineno + 1
     first = function.body[0]
-    if (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    ):
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
         length -= (first.end_lineno or first.lineno) - first.lineno + 1
     return length
 

@@ -1,0 +1,1 @@
+"""One scheduling cycle: filters narrow, scores rank, one node is chosen. Pure; `explain` shows every step of it."""

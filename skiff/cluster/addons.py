@@ -1,0 +1,129 @@
+"""Objects a cluster has from its first minute: the DNS Service, roles for our own services, bootstrap rules, notices.
+
+Applied by `skiff up` with the admin's identity each time: missing ones are created, ours are brought up to date,
+what a user added beside them stays. Every name here is upstream's where upstream has one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skiff.cluster.settings import Settings
+
+LABELS = {"kubernetes.io/cluster-service": "true", "app.kubernetes.io/managed-by": "skiff"}
+
+
+def objects(settings: Settings, ca_pem: str, server: str) -> list[tuple[str, dict[str, Any]]]:
+    """(collection path, object) in the order of creation."""
+    return [
+        ("/api/v1/namespaces/kube-system/services", dns_service(settings)),
+        *roles(),
+        ("/api/v1/namespaces/kube-public/configmaps", cluster_info(ca_pem, server)),
+    ]
+
+
+def dns_service(settings: Settings) -> dict[str, Any]:
+    """Without a selector: each node's DNS server keeps an EndpointSlice of its own. `kubectl cluster-info` lists it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "kube-dns",
+            "namespace": "kube-system",
+            "labels": {**LABELS, "k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS"},
+        },
+        "spec": {
+            "clusterIP": settings.dns_ip,
+            "trafficDistribution": "PreferClose",
+            "ports": [
+                {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": settings.ports.dns},
+                {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": settings.ports.dns},
+                {"name": "metrics", "port": 9153, "protocol": "TCP", "targetPort": settings.ports.dns_metrics},
+            ],
+        },
+    }
+
+
+def role(name: str, *rules: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    return (
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": name, "labels": LABELS},
+            "rules": list(rules),
+        },
+    )
+
+
+def binding(name: str, role_name: str, *subjects: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    return (
+        "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": name, "labels": LABELS},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role_name},
+            "subjects": list(subjects),
+        },
+    )
+
+
+def subject(kind: str, name: str) -> dict[str, str]:
+    return {"kind": kind, "name": name, "apiGroup": "rbac.authorization.k8s.io"}
+
+
+def rule(groups: list[str], resources: list[str], verbs: list[str]) -> dict[str, Any]:
+    return {"apiGroups": groups, "resources": resources, "verbs": verbs}
+
+
+def roles() -> list[tuple[str, dict[str, Any]]]:
+    read = ["get", "list", "watch"]
+    bootstrappers = subject("Group", "system:bootstrappers:skiff:default-node-token")
+    default_account = {"kind": "ServiceAccount", "name": "default", "namespace": "kube-system"}
+    signer = "certificates.k8s.io"
+    return [
+        role(
+            "skiff:cluster-dns",
+            rule([""], ["services", "namespaces", "pods"], read),
+            rule(["discovery.k8s.io"], ["endpointslices"], [*read, "create", "update", "patch", "delete"]),
+        ),
+        binding("skiff:cluster-dns", "skiff:cluster-dns", subject("User", "system:cluster-dns")),
+        # A documented addition to upstream: the classic curl recipe reads `/` and the API with this account.
+        role("skiff:path-reader", {"nonResourceURLs": ["/"], "verbs": ["get"]}),
+        binding("skiff:default-path-reader", "skiff:path-reader", default_account),
+        binding("skiff:default-view", "view", default_account),
+        binding("skiff:kubelet-bootstrap", "system:node-bootstrapper", bootstrappers),
+        binding(
+            "skiff:node-autoapprove-bootstrap",
+            "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+            bootstrappers,
+        ),
+        binding(
+            "skiff:node-autoapprove-rotation",
+            "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+            subject("Group", "system:nodes"),
+        ),
+        role("skiff:node-agents", rule([signer], ["certificatesigningrequests/nodeagent"], ["create"])),
+        binding("skiff:node-agents", "skiff:node-agents", bootstrappers),
+    ]
+
+
+def cluster_info(ca_pem: str, server: str) -> dict[str, Any]:
+    """What a joining node reads anonymously and checks against the CA hash that it was given (kubeadm's layout)."""
+    import base64
+
+    import yaml
+
+    ca = base64.b64encode(ca_pem.encode()).decode()
+    kubeconfig = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "", "cluster": {"server": server, "certificate-authority-data": ca}}],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "cluster-info", "namespace": "kube-public", "labels": LABELS},
+        "data": {"kubeconfig": yaml.safe_dump(kubeconfig, sort_keys=False)},
+    }

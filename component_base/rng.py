@@ -1,4 +1,4 @@
-"""Randomness as a port: what draws takes an `Rng`, so that one seed replays a run. The only place that imports random."""
+"""Randomness as a port: what draws takes an `Rng`, so that one seed replays a run. Only here is random imported."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def run_service(main: Callable[[asyncio.Event], Awaitable[int | None]]) -> int:
 
     try:
         return uvloop.run(shell())
-    except Exception:  # noqa: BLE001 - the one place of a process that catches broadly
+    except Exception:  # the one place of a process that catches broadly
         log.exception("the service ends because of an error it did not expect")
         return 1
 

@@ -48,7 +48,9 @@ def _stamp(kind: str, verdict: JSON, before: JSON | None, generation: int, now: 
     stamped: JSON = {"type": kind, **verdict, "lastProbeTime": None}
     same = before is not None and before.get("status") == verdict["status"]
     stamped["lastTransitionTime"] = (
-        before["lastTransitionTime"] if before is not None and same and before.get("lastTransitionTime") else times.text(now)
+        before["lastTransitionTime"]
+        if before is not None and same and before.get("lastTransitionTime")
+        else times.text(now)
     )
     if generation:
         stamped["observedGeneration"] = generation
@@ -59,7 +61,10 @@ def _initialized(pod: Pod, phase: str, inits: Sequence[JSON], statuses: Sequence
     if phase == "Succeeded":
         return _verdict(True, "PodCompleted")
     by_name = {s["name"]: s for s in inits}
-    if any(s.get("state", {}).get("running") or s.get("lastState") or s.get("state", {}).get("terminated") for s in statuses):
+    if any(
+        s.get("state", {}).get("running") or s.get("lastState") or s.get("state", {}).get("terminated")
+        for s in statuses
+    ):
         return _verdict(True)
     incomplete = []
     for container in pod.spec.init_containers or ():
@@ -95,7 +100,9 @@ def _ready(pod: Pod, containers_ready: JSON, previous: dict[str, JSON]) -> JSON:
         if condition is None:
             complaints.append(f'corresponding condition of pod readiness gate "{gate.condition_type}" does not exist.')
         elif condition.get("status") != "True":
-            complaints.append(f'the status of pod readiness gate "{gate.condition_type}" is not "True", but {condition.get("status")}')
+            complaints.append(
+                f'the status of pod readiness gate "{gate.condition_type}" is not "True", but {condition.get("status")}'
+            )
     if complaints:
         return _verdict(False, "ReadinessGatesNotReady", ", ".join(complaints))
     return containers_ready

@@ -286,8 +286,7 @@ class _Draft:
         delay = self.backoff.delay(backoff_key(container), ended)
         self.waiting[container.name] = Waiting(
             "CrashLoopBackOff",
-            f"back-off {_minutes(delay)} restarting failed container={container.name} "
-            f"pod={self.pod.full_name}",
+            f"back-off {_minutes(delay)} restarting failed container={container.name} pod={self.pod.full_name}",
             until,
         )
 

@@ -126,7 +126,11 @@ def _container_status(given: StatusInputs, container: Container, kind: str) -> J
 
 
 def _old_status(pod: Pod, name: str, kind: str) -> JSON:
-    key = {"container": "containerStatuses", "init": "initContainerStatuses", "ephemeral": "ephemeralContainerStatuses"}[kind]
+    key = {
+        "container": "containerStatuses",
+        "init": "initContainerStatuses",
+        "ephemeral": "ephemeralContainerStatuses",
+    }[kind]
     return next((s for s in pod.status.get(key) or () if s.get("name") == name), {})
 
 

@@ -56,7 +56,11 @@ def seen(pod: Pod, *containers: ContainerSeen, sandboxes: tuple[SandboxSeen, ...
 def _make(pod: Pod, name: str, state: State, attempt: int, **more: Any) -> ContainerSeen:
     container: Container | None = pod.container(name)
     assert container is not None
-    values: dict[str, Any] = {"sandbox_id": "sb0", "spec_hash": container_hash(container), "image": container.image} | more
+    values: dict[str, Any] = {
+        "sandbox_id": "sb0",
+        "spec_hash": container_hash(container),
+        "image": container.image,
+    } | more
     return ContainerSeen(id=f"{name}-{attempt}", name=name, state=state, attempt=attempt, **values)
 
 

@@ -33,7 +33,9 @@ CASES = {
         make_pod("a", init=("i", "j")), lambda p: seen(p, sandboxes=()), starts=(("i", 0),), create=True
     ),
     "a running pod needs nothing": Case(make_pod("a"), lambda p: seen(p, running(p, "a"))),
-    "the missing container is started": Case(make_pod("a", "b"), lambda p: seen(p, running(p, "a")), starts=(("b", 0),)),
+    "the missing container is started": Case(
+        make_pod("a", "b"), lambda p: seen(p, running(p, "a")), starts=(("b", 0),)
+    ),
     "an exited container is restarted under Always": Case(
         make_pod("a"), lambda p: seen(p, exited(p, "a", 0)), starts=(("a", 1),)
     ),
@@ -55,7 +57,9 @@ CASES = {
         make_pod(
             "a",
             policy="Never",
-            extra={"a": {"restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]}},
+            extra={
+                "a": {"restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]}
+            },
         ),
         lambda p: seen(p, exited(p, "a", 42)),
         starts=(("a", 1),),
@@ -74,7 +78,12 @@ CASES = {
         kill_pod=True,
     ),
     "a sandbox without address is replaced": Case(
-        make_pod("a"), lambda p: seen(p, sandboxes=(sandbox(ips=()),)), starts=(("a", 0),), kill_pod=True, create=True, attempt=1
+        make_pod("a"),
+        lambda p: seen(p, sandboxes=(sandbox(ips=()),)),
+        starts=(("a", 0),),
+        kill_pod=True,
+        create=True,
+        attempt=1,
     ),
     "two live sandboxes are replaced by one": Case(
         make_pod("a"),
@@ -110,7 +119,8 @@ CASES = {
         make_pod("a", init=("s",), sidecars=("s",)), lambda p: seen(p, running(p, "s")), starts=(("a", 0),)
     ),
     "a sidecar's startup probe holds the others back": Case(
-        make_pod("a", init=("s",), sidecars=("s",), extra={"s": {"startupProbe": PROBE}}), lambda p: seen(p, running(p, "s"))
+        make_pod("a", init=("s",), sidecars=("s",), extra={"s": {"startupProbe": PROBE}}),
+        lambda p: seen(p, running(p, "s")),
     ),
     "a sidecar that has started lets the others start": Case(
         make_pod("a", init=("s",), sidecars=("s",), extra={"s": {"startupProbe": PROBE}}),
@@ -119,7 +129,9 @@ CASES = {
         probed=Probed(started=frozenset({"s-0"})),
     ),
     "a dead sidecar is restarted beside running containers": Case(
-        make_pod("a", init=("s",), sidecars=("s",)), lambda p: seen(p, running(p, "a"), exited(p, "s", 0)), starts=(("s", 1),)
+        make_pod("a", init=("s",), sidecars=("s",)),
+        lambda p: seen(p, running(p, "a"), exited(p, "s", 0)),
+        starts=(("s", 1),),
     ),
     "a pod is finished although its sidecar runs": Case(
         make_pod("a", init=("s",), sidecars=("s",), policy="Never"),
@@ -152,10 +164,13 @@ CASES = {
         kills=("Container is in unknown state, try killing it before restart: a",),
     ),
     "host network needs no address": Case(
-        make_pod("a", hostNetwork=True), lambda p: seen(p, running(p, "a"), sandboxes=(sandbox(ips=(), host_network=True),))
+        make_pod("a", hostNetwork=True),
+        lambda p: seen(p, running(p, "a"), sandboxes=(sandbox(ips=(), host_network=True),)),
     ),
     "an ephemeral container joins": Case(
-        make_pod("a", ephemeralContainers=[{"name": "debug"}]), lambda p: seen(p, running(p, "a")), starts=(("debug", 0),)
+        make_pod("a", ephemeralContainers=[{"name": "debug"}]),
+        lambda p: seen(p, running(p, "a")),
+        starts=(("debug", 0),),
     ),
 }
 
@@ -190,9 +205,7 @@ def test_restarts_back_off_from_ten_seconds_to_five_minutes() -> None:
     assert delays == [0, 10, 20, 40, 80, 160, 300, 300]
     held = _restart(backoff, pod, at=now, now=now)
     assert held.waiting["a"].reason == "CrashLoopBackOff"
-    assert held.waiting["a"].message == (
-        "back-off 5m0s restarting failed container=a pod=web_default(uid-1)"
-    )
+    assert held.waiting["a"].message == ("back-off 5m0s restarting failed container=a pod=web_default(uid-1)")
     assert held.wake_at == now + 300
 
 

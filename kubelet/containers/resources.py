@@ -1,0 +1,111 @@
+"""QoS, CPU shares and quotas, memory limits, OOM scores: the arithmetic between requests/limits and the kernel."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kubelet.containers.amounts import exact, millis, of, whole
+from kubelet.pod import Amount, Container, Pod
+from skiff_pb.cri import runtime_pb2 as cri
+
+MIN_SHARES = 2
+MAX_SHARES = 262144
+PERIOD = 100_000
+MIN_QUOTA = 1_000
+SYSTEM_CRITICAL_PRIORITY = 2_000_000_000
+
+
+def qos_class(pod: Pod) -> str:
+    """What the server computed at creation; computed here for static pods."""
+    known = pod.status.get("qosClass")
+    if known:
+        return str(known)
+    containers = [*(pod.spec.init_containers or ()), *pod.spec.containers]
+    tables = [(c.resources.requests or {}, c.resources.limits or {}) for c in containers]
+    watched = ("cpu", "memory")
+    if not any(_positive(t, r) for pair in tables for t in pair for r in watched):
+        return "BestEffort"
+    for requests, limits in tables:
+        for resource in watched:
+            if not _positive(limits, resource):
+                return "Burstable"
+            if resource in requests and exact(requests[resource]) != exact(limits[resource]):
+                return "Burstable"
+    return "Guaranteed"
+
+
+def _positive(table: Mapping[str, Amount], resource: str) -> bool:
+    amount = table.get(resource)
+    return amount is not None and exact(amount) > 0
+
+
+def cpu_shares(cpu_millis: int) -> int:
+    return max(MIN_SHARES, min(MAX_SHARES, cpu_millis * 1024 // 1000))
+
+
+def cpu_quota(cpu_millis: int) -> int:
+    return max(MIN_QUOTA, cpu_millis * PERIOD // 1000) if cpu_millis else 0
+
+
+def oom_score_adj(pod: Pod, container: Container, node_memory: int) -> int:
+    if (pod.spec.priority or 0) >= SYSTEM_CRITICAL_PRIORITY:
+        return -997
+    qos = qos_class(pod)
+    if qos == "Guaranteed":
+        return -997
+    if qos == "BestEffort":
+        return 1000
+    request = whole(of(container.resources.requests, "memory") or 0)
+    return min(999, max(3, 1000 - 1000 * request // max(1, node_memory)))
+
+
+def container_resources(pod: Pod, container: Container, node_memory: int) -> cri.LinuxContainerResources:
+    limits, requests = container.resources.limits, container.resources.requests
+    cpu_limit = of(limits, "cpu")
+    cpu_request = of(requests, "cpu")
+    if cpu_request is None:
+        cpu_request = cpu_limit
+    out = cri.LinuxContainerResources(
+        cpu_shares=cpu_shares(millis(cpu_request or 0)),
+        cpu_period=PERIOD,
+        oom_score_adj=oom_score_adj(pod, container, node_memory),
+    )
+    if cpu_limit is not None:
+        out.cpu_quota = cpu_quota(millis(cpu_limit))
+    memory = of(limits, "memory")
+    if memory is not None:
+        out.memory_limit_in_bytes = whole(memory)
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class PodCgroup:
+    """Limits of the pod's own cgroup; None leaves the kernel's default (no limit)."""
+
+    shares: int
+    quota: int | None = None
+    memory: int | None = None
+    pids: int | None = None
+
+
+def pod_cgroup(pod: Pod, pids_limit: int | None = None) -> PodCgroup:
+    """Requests add up; a limit counts only when every container has one, else the pod is unlimited."""
+    plain = pod.spec.containers
+    sidecars = [c for c in pod.spec.init_containers or () if c.is_sidecar]
+    steps = [c for c in pod.spec.init_containers or () if not c.is_sidecar]
+    together = [*plain, *sidecars]
+
+    def total(table: str, resource: str, convert: str) -> int | None:
+        amounts = [of(getattr(c.resources, table), resource) for c in [*together, *steps]]
+        if table == "limits" and any(a is None for a in amounts):
+            return None
+        number = millis if convert == "millis" else whole
+        along = sum(number(of(getattr(c.resources, table), resource) or 0) for c in together)
+        alone = max((number(of(getattr(c.resources, table), resource) or 0) for c in steps), default=0)
+        return max(along, alone) + number(of(pod.spec.overhead, resource) or 0)
+
+    qos = qos_class(pod)
+    requested = total("requests", "cpu", "millis") or 0
+    limit = total("limits", "cpu", "millis")
+    memory = total("limits", "memory", "whole")
+    shares = MIN_SHARES if qos == "BestEffort" else cpu_shares(requested or limit or 0)
+    return PodCgroup(shares, cpu_quota(limit) if limit else None, memory or None, pids_limit)

@@ -1,1 +1,1 @@
-"""How a service talks to an apiserver: REST client, reflector, informer, work queue, controller runner, leader election."""
+"""How a service talks to an apiserver: REST client, informer, work queue, controllers, leader election."""

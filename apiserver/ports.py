@@ -34,7 +34,11 @@ LOOPBACK = User("system:apiserver", ("system:masters", "system:authenticated"))
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """All of a request that may prove who sent it. Header names are lower case."""
+    """All of a request that may prove who sent it.
+
+    Header names are lower case. The values of a header that came several times are joined by a newline, which no
+    header value can hold: group names may well hold commas.
+    """
 
     headers: Mapping[str, str]
     client_certificate: bytes | None = None  # DER, verified by TLS against --client-ca-file or the request-header CA

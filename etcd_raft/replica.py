@@ -132,6 +132,7 @@ class Replica:
         words = decode_words(change.context)
         result: object = None
         try:
+            self.roster.check(change)
             if kind is EntryKind.MEMBERSHIP:
                 self.raw.apply_change(change)
             self.roster.apply(change)

@@ -12,7 +12,15 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from etcd_raft.ports import Member
-from etcd_raft.raft.membership import Change, ChangeKind
+from etcd_raft.raft.membership import Change, ChangeKind, MembershipError
+
+ID_REMOVED = "etcdserver: member ID already removed"
+ID_EXISTS = "etcdserver: member ID already exist"
+URLS_EXIST = "etcdserver: Peer URLs already exists"
+NOT_FOUND = "etcdserver: member not found"
+NOT_LEARNER = "etcdserver: can only promote a learner member"
+TOO_MANY_LEARNERS = "etcdserver: too many learner members in cluster"
+MAX_LEARNERS = 1
 
 
 class MemberWords(msgspec.Struct, frozen=True, array_like=True):
@@ -70,6 +78,29 @@ class Roster:
     def by_peer_urls(self, peer_urls: Sequence[str]) -> Member | None:
         wanted = set(peer_urls)
         return next((m for m in self.members() if wanted & set(m.peer_urls)), None)
+
+    def check(self, change: Change) -> None:
+        """Raise MembershipError, in words that etcd's clients know, if the change contradicts this roster."""
+        words, old = decode_words(change.context), self._members.get(change.member_id)
+        if change.member_id in self.removed:
+            raise MembershipError(ID_REMOVED)
+        if change.kind in (ChangeKind.REMOVE, ChangeKind.UPDATE):
+            if old is None:
+                raise MembershipError(NOT_FOUND)
+        elif old is not None:
+            if change.kind is ChangeKind.ADD_LEARNER or words.peer_urls:
+                raise MembershipError(ID_EXISTS)
+            if not old.is_learner:
+                raise MembershipError(NOT_LEARNER)
+        elif not words.peer_urls:
+            raise MembershipError(NOT_FOUND)
+        if change.kind is ChangeKind.ADD_LEARNER:
+            learners = sum(member.is_learner for member in self._members.values())
+            if learners >= MAX_LEARNERS:
+                raise MembershipError(TOO_MANY_LEARNERS)
+        taken = {url for member in self._members.values() if member.id != change.member_id for url in member.peer_urls}
+        if taken & set(words.peer_urls):
+            raise MembershipError(URLS_EXIST)
 
     def apply(self, change: Change) -> None:
         words = decode_words(change.context)

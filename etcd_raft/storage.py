@@ -75,23 +75,31 @@ class Storage:
         """A new member. A new cluster starts from a log that adds its members, the same on all of them."""
         self._identity = identity
         self._snapshots = SnapshotStore(self._fs, self._snap_directory)
+        self._wal = WriteAheadLog.create(self._fs, self._wal_directory, identity, self._segment_bytes)
+        return self._found(bootstrap)
+
+    def _found(self, bootstrap: Sequence[Member]) -> Restart:
         entries = tuple(
             Entry(index, 1, encode_change(_founding(member)), EntryKind.MEMBERSHIP)
             for index, member in enumerate(sorted(bootstrap, key=lambda m: m.id), 1)
         )
         hard_state = HardState(term=1 if entries else 0, commit=len(entries))
-        self._wal = WriteAheadLog.create(self._fs, self._wal_directory, identity, self._segment_bytes)
         if entries:
-            self._wal.append(hard_state, entries)
-        return Restart(identity, None, hard_state, entries)
+            self.wal.append(hard_state, entries)
+        return Restart(self._identity, None, hard_state, entries)
 
-    def open(self) -> Restart:
-        """Continue after a stop or a crash. Raises CorruptionError if what was acknowledged is no longer there."""
+    def open(self, bootstrap: Sequence[Member] = ()) -> Restart:
+        """Continue after a stop or a crash. Raises CorruptionError if what was acknowledged is no longer there.
+
+        `bootstrap` is used only if the crash came before `create` had written the founders.
+        """
         self._wal, found = WriteAheadLog.open(self._fs, self._wal_directory, self._segment_bytes)
         self._snapshots = SnapshotStore(self._fs, self._snap_directory)
         self._identity = found.identity
         if found.cut_bytes:
             logger.warning("cut a torn, never acknowledged tail of %d bytes off the write-ahead log", found.cut_bytes)
+        if bootstrap and not found.entries and not found.markers and found.hard_state == HardState():
+            return self._found(bootstrap)
         snapshot, problems = self._snapshots.newest_valid({(m.index, m.term) for m in found.markers})
         for problem in problems:
             logger.warning("passing over a damaged snapshot: %s", problem)

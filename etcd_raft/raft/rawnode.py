@@ -14,7 +14,7 @@ from etcd_raft.raft import leading, voting
 from etcd_raft.raft.core import Raft, RaftConfig, RandomSource, Role
 from etcd_raft.raft.log import RaftLog
 from etcd_raft.raft.membership import Change, Configuration, encode_change
-from etcd_raft.raft.messages import Entry, EntryKind, HardState, Message, Ready, SnapshotMeta
+from etcd_raft.raft.messages import Entry, EntryKind, HardState, Message, ReadState, Ready, SnapshotMeta
 
 
 class RawNode:
@@ -81,6 +81,12 @@ class RawNode:
         messages = tuple(self.raft.messages)
         self.raft.messages.clear()
         return messages
+
+    def take_read_states(self) -> tuple[ReadState, ...]:
+        """Confirmed reads, although a Ready is being worked on: a read must not wait for somebody else's fdatasync."""
+        states = tuple(self.raft.read_states)
+        self.raft.read_states.clear()
+        return states
 
     def has_ready(self) -> bool:
         raft, log = self.raft, self.log

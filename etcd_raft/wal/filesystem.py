@@ -22,7 +22,10 @@ class File(Protocol):
 
 
 class FileSystem(Protocol):
-    def make_directory(self, path: str) -> None: ...
+    def make_directory(self, path: str) -> None:
+        """With its parents; all of them are durable on return."""
+        ...
+
     def list(self, path: str) -> list[str]: ...
     def read(self, path: str) -> bytes: ...
     def read_at(self, path: str, offset: int, size: int) -> bytes: ...
@@ -60,7 +63,13 @@ class DiskFile:
 
 class DiskFileSystem:
     def make_directory(self, path: str) -> None:
-        os.makedirs(path, mode=0o700, exist_ok=True)
+        missing = []
+        while path and not os.path.isdir(path):
+            missing.append(path)
+            path = os.path.dirname(path)
+        for directory in reversed(missing):
+            os.mkdir(directory, mode=0o700)
+            self.sync_directory(os.path.dirname(directory) or ".")
 
     def list(self, path: str) -> list[str]:
         return sorted(os.listdir(path))

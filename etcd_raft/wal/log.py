@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from component_base.failpoints import failpoint
 from etcd_raft.raft.messages import Entry, HardState
 from etcd_raft.wal import records
 from etcd_raft.wal.filesystem import File, FileSystem
@@ -224,7 +225,9 @@ class WriteAheadLog:
         assert self._file is not None
         frame = records.encode_frame(self._sequence, payload)
         self._file.write_at(self._offset, frame)
+        failpoint("wal_before_sync")
         self._file.sync()
+        failpoint("wal_after_sync")
         self.sync_count += 1
         self._sequence += 1
         self._offset += len(frame)

@@ -188,7 +188,7 @@ class EtcdClient:
         count_only: bool = False,
         serializable: bool = False,
     ) -> RangeResult:
-        """Keys in [key, range_end), in order. The next page: from the last key + b"\\0", at the first page's revision."""
+        """Keys in [key, range_end), in order. Ask for the next page from the last key + b"\\0" on, at `revision`."""
         request = rpc_pb2.RangeRequest(
             key=key,
             range_end=range_end,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Literal
 
@@ -72,6 +73,7 @@ class WatchHub:
         self._clock = clock
         self._watches: dict[int, _Watch] = {}
         self._last_id = 0
+        self._creating: deque[int] = deque()
         self._outgoing: asyncio.Queue[rpc_pb2.WatchRequest] | None = None
         self._runner: asyncio.Task[None] | None = None
 
@@ -108,14 +110,17 @@ class WatchHub:
         """Lost while there is no stream: the next one begins with a create for each watch that exists then."""
         if self._outgoing is not None:
             self._outgoing.put_nowait(request)
+            if request.HasField("create_request"):
+                self._creating.append(request.create_request.watch_id)
 
     async def _run(self) -> None:
         failures = 0
         while True:
             outgoing = self._outgoing = asyncio.Queue()
+            self._creating.clear()
             for watch_id, watch in self._watches.items():
                 watch.parts.clear()
-                outgoing.put_nowait(_create(watch_id, watch))
+                self._send(_create(watch_id, watch))
             channel = self._channel()
             try:
                 responses = channel.stream(_WATCH, "Watch", _drain(outgoing), metadata=_REQUIRE_LEADER)
@@ -140,13 +145,17 @@ class WatchHub:
         self._watches.clear()
 
     def _dispatch(self, response: Any) -> None:
-        watch = self._watches.get(response.watch_id)
+        watch_id: int = response.watch_id
         revision: int = response.header.revision
+        if response.created:
+            # Creates are answered in their order; one that is refused is answered without its id.
+            watch_id = self._creating.popleft()
+        watch = self._watches.get(watch_id)
         if watch is None:
-            if response.watch_id == -1 and not response.canceled:
+            if watch_id == -1 and not response.canceled:
                 self._notice_all(revision)
         elif response.canceled:
-            del self._watches[response.watch_id]
+            del self._watches[watch_id]
             watch.queue.put_nowait(_refusal(response))
         elif response.created:
             watch.needs = watch.needs or revision + 1

@@ -23,6 +23,7 @@ from kubeclient.etcd3 import (
     put_op,
     range_op,
 )
+from kubeclient.etcd3_watch import Event
 from tests.integration.etcd3.etcd_process import EtcdProcess, free_port
 
 pytestmark = pytest.mark.skipif(not Path("/usr/bin/etcd").exists(), reason="needs Debian's etcd-server")
@@ -106,7 +107,7 @@ async def test_a_watch_starts_in_the_past_and_goes_on(client: EtcdClient) -> Non
     async with aclosing(client.watch(b"/w/", prefix_end(b"/w/"), first.revision, prev_kv=True)) as responses:
         await client.put(b"/w/a", b"2")
         last = await client.delete(b"/w/a")
-        events = []
+        events: list[Event] = []
         while len(events) < 3:
             events += (await anext(responses)).events
     assert [(e.type, e.kv.value, e.prev_kv and e.prev_kv.value) for e in events] == [

@@ -73,7 +73,7 @@ class ResourceInfo:
     categories: tuple[str, ...] = ()
     subresources: tuple[SubresourceInfo, ...] = ()
     list_kind: str = ""
-    #: Where objects are encoded to and under which key they lie; by default the served version and `/registry/<plural>`.
+    #: As what objects are stored and under which key; by default the served version and `/registry/<plural>`.
     storage_group: str = ""
     storage_version: str = ""
     etcd_prefix: str = ""
@@ -172,8 +172,8 @@ GROUP_VERSIONS: tuple[GroupVersion, ...] = (
     GroupVersion("flowcontrol.apiserver.k8s.io", "v1", 16100, 21),
 )
 
-#: group/version -> rows: plural kind scope(n|c) verb-set [short=a,b] [cat=x] [subresource:verb-set[:kind[:apiVersion]]].
-#: A subresource without a kind has its parent's.
+#: group/version, then rows: plural kind scope(n|c) verb-set [short=a,b] [cat=x] subresources, each
+#: name:verb-set[:kind[:apiVersion]]; without a kind it has its parent's.
 _TABLE = """
 v1
  bindings Binding n create

@@ -1,7 +1,7 @@
 """Which texts are valid names, keys and values, with upstream's sentences for those that are not.
 
-Every check returns the list of complaints; an empty list means valid. The sentences are what clients have matched on for
-years, the regular expressions quoted in them included.
+Every check returns the list of complaints; an empty list means valid. The sentences are what clients have matched on
+for years, the regular expressions quoted in them included.
 """
 
 from __future__ import annotations
@@ -262,7 +262,7 @@ def masked(value: str) -> str:
 
 
 def ip_address(value: str) -> list[str]:
-    """An address in a field from before strict parsing: leading zeros and mapped addresses get sentences of their own."""
+    """An address in a field from before strict parsing; leading zeros and mapped addresses have their own sentences."""
     try:
         address = ipaddress.ip_address(value)
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from apimachinery.defaults import pods
@@ -67,6 +68,16 @@ def node(obj: Obj) -> None:
 def secret(obj: Obj) -> None:
     if not obj.get("type"):
         obj["type"] = "Opaque"
+    merge_string_data(obj)
+
+
+def merge_string_data(obj: Obj) -> None:
+    """Move a Secret's write-only plain texts into `data`; where both name a key, the plain text wins."""
+    plain = obj.pop("stringData", None)
+    if plain:
+        data = obj["data"] = dict(obj.get("data") or {})
+        for key, text in plain.items():
+            data[key] = base64.b64encode(text.encode()).decode()
 
 
 def endpoints(obj: Obj) -> None:

@@ -37,7 +37,7 @@ def template(holder: Obj) -> None:
 
 
 def pod(obj: Obj) -> None:
-    """Defaults of a Pod itself: those which templates must not receive come first, as their inputs are the raw fields."""
+    """Defaults of a Pod; those which templates do not receive come first, for their inputs are the raw fields."""
     wanted = obj.setdefault("spec", {})
     containers = [*wanted.get("containers", ()), *wanted.get("initContainers", ())]
     for container in containers:
@@ -189,7 +189,12 @@ def container(obj: Obj) -> None:
 
 def probe(obj: Obj) -> None:
     """Defaults of a probe and its handler."""
-    for field, value in (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)):
+    for field, value in (
+        ("timeoutSeconds", 1),
+        ("periodSeconds", 10),
+        ("successThreshold", 1),
+        ("failureThreshold", 3),
+    ):
         if not obj.get(field):
             obj[field] = value
     if obj.get("httpGet") is not None:

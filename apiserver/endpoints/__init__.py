@@ -1,0 +1,1 @@
+"""One file per verb, and what all verbs share: reading a request, choosing a representation, answering."""

@@ -1,0 +1,81 @@
+"""Which representation an Accept header asks for: JSON, YAML, and tables or bare metadata in place of the object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from apimachinery import errors
+
+JSON, YAML = "application/json", "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+_SUPPORTED = (JSON, YAML, PROTOBUF)
+_TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+#: Ending an answer with one more newline than needed would break byte comparisons; clients expect exactly one.
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """`transform` is the kind asked for instead of the object's own, in `meta.k8s.io/<version>`."""
+
+    media_type: str = JSON
+    transform: str = ""
+    version: str = "v1"
+    pretty: bool = False
+
+    @property
+    def plain(self) -> bool:
+        return self.media_type == JSON and not self.transform and not self.pretty
+
+    @property
+    def content_type(self) -> str:
+        if not self.transform:
+            return self.media_type
+        return self.media_type
+
+
+PLAIN = Representation()
+
+
+def pretty_wanted(query: dict[str, str], user_agent: str) -> bool:
+    """By `?pretty`, or for people: browsers, curl and wget get indented JSON."""
+    if (asked := query.get("pretty")) is not None:
+        return asked.lower() not in ("false", "0")
+    return user_agent.startswith(("curl", "Wget", "Mozilla/5.0"))
+
+
+@lru_cache(maxsize=256)
+def negotiate(accept: str, watch: bool = False, pretty: bool = False) -> Representation:
+    """The first clause that can be served. Raises StatusError 406."""
+    if not accept:
+        return Representation(pretty=pretty)
+    clauses = sorted(_clauses(accept), key=lambda clause: -clause[1])
+    for media, _, parameters in clauses:
+        if media in ("*/*", "application/*"):
+            return Representation(pretty=pretty)
+        if media not in (JSON, YAML) or (watch and media == YAML):
+            continue
+        transform = parameters.get("as", "")
+        if not transform:
+            return Representation(media, pretty=pretty)
+        if transform in _TRANSFORMS and parameters.get("g") == "meta.k8s.io":
+            version = parameters.get("v", "")
+            if version in ("v1", "v1beta1"):
+                return Representation(media, transform, version, pretty)
+    raise errors.not_acceptable(_SUPPORTED[:1] if watch else _SUPPORTED[:2])
+
+
+def _clauses(accept: str) -> list[tuple[str, float, dict[str, str]]]:
+    found = []
+    for clause in accept.split(","):
+        media, *rest = (part.strip() for part in clause.split(";"))
+        parameters = {}
+        for item in rest:
+            name, _, value = item.partition("=")
+            parameters[name.strip()] = value.strip().strip('"')
+        try:
+            quality = float(parameters.pop("q", "1"))
+        except ValueError:
+            quality = 0.0
+        found.append((media.lower(), quality, parameters))
+    return found

@@ -1,0 +1,178 @@
+"""All objects of one resource in memory, as encoded bytes with their indexed fields, and its recent changes.
+
+Everything here runs in the loop's thread and never waits: the feed applies changes, readers look.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+from sortedcontainers import SortedDict
+
+from apiserver.storage import encoding
+from apiserver.storage.index import Indexer, Summary
+
+#: Changes kept so that watches may begin in the past: at least MINIMUM, at most MAXIMUM, between them for SECONDS.
+WINDOW_MINIMUM = 1000
+WINDOW_MAXIMUM = 100_000
+WINDOW_SECONDS = 75.0
+
+ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
+
+
+class Entry:
+    """One object at one revision. Never changed: a change makes a new entry."""
+
+    __slots__ = ("_object", "data", "fields", "key", "labels", "lease", "name", "namespace", "revision")
+
+    def __init__(self, key: str, data: bytes, revision: int, summary: Summary, lease: int = 0) -> None:
+        self.key = key
+        self.data = data
+        self.revision = revision
+        self.namespace = summary.namespace
+        self.name = summary.name
+        self.labels = summary.labels
+        self.fields = summary.fields
+        self.lease = lease
+        self._object: encoding.JSON | None = None
+
+    def shared(self) -> encoding.JSON:
+        """Decoded once, for readers inside the apiserver: never change it."""
+        if self._object is None:
+            self._object = encoding.decode(self.data)
+        return self._object
+
+    def copy(self) -> encoding.JSON:
+        return encoding.decode(self.data)
+
+
+class Change:
+    """What happened to one key. `entry` of a deletion is the last state with the deletion's revision."""
+
+    __slots__ = ("entry", "previous", "revision", "seen", "type")
+
+    def __init__(self, type: str, entry: Entry, previous: Entry | None, revision: int, seen: float) -> None:
+        self.type = type
+        self.entry = entry
+        self.previous = previous
+        self.revision = revision
+        self.seen = seen
+
+
+Listener = Callable[[Change], None]
+
+
+class ResourceCache:
+    """`prefix` is the collection's key with its slash; entries are found by what follows it: `[namespace/]name`."""
+
+    def __init__(self, prefix: str, indexer: Indexer) -> None:
+        self.prefix = prefix
+        self.indexer = indexer
+        self.entries: SortedDict[str, Entry] = SortedDict()
+        self.changes: deque[Change] = deque()
+        self.floor = 0
+        """Changes after this revision are all in the window."""
+        self.revision = 0
+        """Of the last change of this resource."""
+        self.loaded = False
+        self._listeners: list[Listener] = []
+        self._pending: list[tuple[str, bytes | None, int, int, float]] = []
+        self.resets: list[Callable[[], None]] = []
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """`listener` hears every change from now on; call what is returned to end that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    # -- Written by the feed
+
+    def load(self, items: Iterable[tuple[str, bytes, int, int]], revision: int, now: float) -> None:
+        """The whole collection as of `revision`: (key, value, mod revision, lease). Listeners hear the differences."""
+        old, self.entries = self.entries, SortedDict()
+        fresh = {key: self._entry(key, value, mod, lease) for key, value, mod, lease in items}
+        self.entries.update(fresh)
+        self.changes.clear()
+        self.floor, self.revision = revision, max((e.revision for e in fresh.values()), default=revision)
+        self.loaded = True
+        for reset in list(self.resets):
+            reset()
+        for key, entry in fresh.items():
+            previous = old.get(key)
+            if previous is None or previous.revision != entry.revision:
+                self._tell(Change(MODIFIED if previous else ADDED, entry, previous, entry.revision, now))
+        for key, previous in old.items():
+            if key not in fresh:
+                self._tell(Change(DELETED, previous, previous, revision, now))
+        pending, self._pending = self._pending, []
+        for key, value, mod, lease, seen in pending:
+            if mod > revision:
+                self.apply(key, value, mod, lease, seen)
+
+    def apply(self, key: str, value: bytes | None, revision: int, lease: int, now: float) -> None:
+        """One event of the store; `value` is None for a deletion."""
+        if not self.loaded:
+            self._pending.append((key, value, revision, lease, now))
+            return
+        if revision <= self.floor:
+            return
+        previous: Entry | None = self.entries.get(key)
+        if value is None:
+            if previous is None:
+                return
+            del self.entries[key]
+            gone = Entry(key, encoding.replace_revision(previous.data, revision), revision, _summary(previous))
+            change = Change(DELETED, gone, previous, revision, now)
+        else:
+            entry = self._entry(key, value, revision, lease)
+            self.entries[key] = entry
+            change = Change(MODIFIED if previous else ADDED, entry, previous, revision, now)
+        self.revision = revision
+        self.changes.append(change)
+        self._forget(now)
+        self._tell(change)
+
+    def _entry(self, key: str, value: bytes, revision: int, lease: int) -> Entry:
+        data = encoding.with_revision(value, revision)
+        return Entry(key, data, revision, self.indexer.summary(value), lease)
+
+    def _forget(self, now: float) -> None:
+        changes = self.changes
+        while len(changes) > WINDOW_MINIMUM and (
+            len(changes) > WINDOW_MAXIMUM or now - changes[0].seen > WINDOW_SECONDS
+        ):
+            self.floor = changes.popleft().revision
+
+    def _tell(self, change: Change) -> None:
+        for listener in list(self._listeners):
+            listener(change)
+
+    # -- Read by everybody
+
+    def get(self, namespace: str, name: str) -> Entry | None:
+        return self.entries.get(f"{namespace}/{name}" if namespace else name)
+
+    def within(self, namespace: str, after: str = "") -> Iterator[Entry]:
+        """Entries of a namespace ("" for all) in key order, from behind the key `after` on."""
+        start = after or (f"{namespace}/" if namespace else None)
+        end = f"{namespace}0" if namespace else None  # "0" follows "/"
+        if start is None and end is None:
+            return iter(self.entries.values())
+        keys = self.entries.irange(start, end, inclusive=(not after, False))
+        return (self.entries[key] for key in keys)
+
+    def since(self, revision: int) -> list[Change] | None:
+        """Changes after `revision`, oldest first; None if some of them are forgotten."""
+        if revision < self.floor:
+            return None
+        found: list[Change] = []
+        for change in reversed(self.changes):
+            if change.revision <= revision:
+                break
+            found.append(change)
+        found.reverse()
+        return found
+
+
+def _summary(entry: Entry) -> Summary:
+    return Summary(entry.namespace, entry.name, entry.labels, entry.fields)

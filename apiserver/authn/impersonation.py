@@ -1,4 +1,4 @@
-"""Acting as somebody else: `Impersonate-User`, `-Group`, `-Uid`, `-Extra-…`, each checked against the asker's rights."""
+"""Acting as somebody else: `Impersonate-User`, `-Group`, `-Uid`, `-Extra-…`: each needs the right to do so."""
 
 from __future__ import annotations
 

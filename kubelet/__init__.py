@@ -1,1 +1,1 @@
-"""The node agent: plans what a node's pods need and drives a CRI runtime to do it. `cri_shim` is the runtime side, apart."""
+"""The node agent: plans what its pods need and drives a CRI runtime to do it. `cri_shim` is the runtime side, apart."""

@@ -15,7 +15,7 @@ class View(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_o
     """A read-only excerpt of an API type; fields not named are skipped by the decoder."""
 
 
-class OwnerReference(View):
+class OwnerReference(View, frozen=True):
     api_version: str = ""
     kind: str = ""
     name: str = ""
@@ -23,7 +23,7 @@ class OwnerReference(View):
     controller: bool | None = None
 
 
-class Metadata(View):
+class Metadata(View, frozen=True):
     name: str = ""
     namespace: str = ""
     uid: str = ""
@@ -37,48 +37,48 @@ class Metadata(View):
     owner_references: list[OwnerReference] | None = None
 
 
-class FieldRef(View):
+class FieldRef(View, frozen=True):
     api_version: str = "v1"
     field_path: str = ""
 
 
-class ResourceFieldRef(View):
+class ResourceFieldRef(View, frozen=True):
     container_name: str = ""
     resource: str = ""
     divisor: Amount = "0"
 
 
-class KeyRef(View):
+class KeyRef(View, frozen=True):
     name: str = ""
     key: str = ""
     optional: bool | None = None
 
 
-class EnvSource(View):
+class EnvSource(View, frozen=True):
     field_ref: FieldRef | None = None
     resource_field_ref: ResourceFieldRef | None = None
     config_map_key_ref: KeyRef | None = None
     secret_key_ref: KeyRef | None = None
 
 
-class EnvVar(View):
+class EnvVar(View, frozen=True):
     name: str
     value: str = ""
     value_from: EnvSource | None = None
 
 
-class ObjectRef(View):
+class ObjectRef(View, frozen=True):
     name: str = ""
     optional: bool | None = None
 
 
-class EnvFrom(View):
+class EnvFrom(View, frozen=True):
     prefix: str = ""
     config_map_ref: ObjectRef | None = None
     secret_ref: ObjectRef | None = None
 
 
-class Port(View):
+class Port(View, frozen=True):
     container_port: int
     name: str = ""
     host_port: int = 0
@@ -86,12 +86,12 @@ class Port(View):
     host_ip: str = msgspec.field(default="", name="hostIP")
 
 
-class Resources(View):
+class Resources(View, frozen=True):
     limits: dict[str, Amount] | None = None
     requests: dict[str, Amount] | None = None
 
 
-class Mount(View):
+class Mount(View, frozen=True):
     name: str
     mount_path: str
     read_only: bool = False
@@ -101,16 +101,16 @@ class Mount(View):
     mount_propagation: str | None = None
 
 
-class ExecAction(View):
+class ExecAction(View, frozen=True):
     command: list[str] | None = None
 
 
-class Header(View):
+class Header(View, frozen=True):
     name: str
     value: str = ""
 
 
-class HTTPGetAction(View):
+class HTTPGetAction(View, frozen=True):
     port: int | str
     path: str = ""
     host: str = ""
@@ -118,21 +118,21 @@ class HTTPGetAction(View):
     http_headers: list[Header] | None = None
 
 
-class TCPSocketAction(View):
+class TCPSocketAction(View, frozen=True):
     port: int | str
     host: str = ""
 
 
-class GRPCAction(View):
+class GRPCAction(View, frozen=True):
     port: int
     service: str | None = None
 
 
-class SleepAction(View):
+class SleepAction(View, frozen=True):
     seconds: int = 0
 
 
-class Probe(View):
+class Probe(View, frozen=True):
     exec: ExecAction | None = None
     http_get: HTTPGetAction | None = None
     tcp_socket: TCPSocketAction | None = None
@@ -145,37 +145,37 @@ class Probe(View):
     termination_grace_period_seconds: int | None = None
 
 
-class LifecycleHandler(View):
+class LifecycleHandler(View, frozen=True):
     exec: ExecAction | None = None
     http_get: HTTPGetAction | None = None
     tcp_socket: TCPSocketAction | None = None
     sleep: SleepAction | None = None
 
 
-class Lifecycle(View):
+class Lifecycle(View, frozen=True):
     post_start: LifecycleHandler | None = None
     pre_stop: LifecycleHandler | None = None
     stop_signal: str | None = None
 
 
-class Capabilities(View):
+class Capabilities(View, frozen=True):
     add: list[str] | None = None
     drop: list[str] | None = None
 
 
-class Profile(View):
+class Profile(View, frozen=True):
     type: str
     localhost_profile: str | None = None
 
 
-class SELinuxOptions(View):
+class SELinuxOptions(View, frozen=True):
     user: str = ""
     role: str = ""
     type: str = ""
     level: str = ""
 
 
-class SecurityContext(View):
+class SecurityContext(View, frozen=True):
     capabilities: Capabilities | None = None
     privileged: bool | None = None
     se_linux_options: SELinuxOptions | None = None
@@ -189,22 +189,22 @@ class SecurityContext(View):
     app_armor_profile: Profile | None = None
 
 
-class ExitCodes(View):
+class ExitCodes(View, frozen=True):
     operator: str
     values: list[int] | None = None
 
 
-class RestartRule(View):
+class RestartRule(View, frozen=True):
     action: str
     exit_codes: ExitCodes | None = None
 
 
-class Device(View):
+class Device(View, frozen=True):
     name: str
     device_path: str
 
 
-class Container(View):
+class Container(View, frozen=True):
     name: str
     image: str = ""
     command: list[str] | None = None
@@ -237,30 +237,30 @@ class Container(View):
         return self.restart_policy == "Always"
 
 
-class KeyToPath(View):
+class KeyToPath(View, frozen=True):
     key: str
     path: str
     mode: int | None = None
 
 
-class EmptyDir(View):
+class EmptyDir(View, frozen=True):
     medium: str = ""
     size_limit: Amount | None = None
 
 
-class HostPath(View):
+class HostPath(View, frozen=True):
     path: str
     type: str | None = None
 
 
-class ConfigMapVolume(View):
+class ConfigMapVolume(View, frozen=True):
     name: str = ""
     items: list[KeyToPath] | None = None
     default_mode: int | None = None
     optional: bool | None = None
 
 
-class SecretVolume(View):
+class SecretVolume(View, frozen=True):
     secret_name: str = ""
     name: str = ""
     items: list[KeyToPath] | None = None
@@ -268,25 +268,25 @@ class SecretVolume(View):
     optional: bool | None = None
 
 
-class DownwardItem(View):
+class DownwardItem(View, frozen=True):
     path: str
     field_ref: FieldRef | None = None
     resource_field_ref: ResourceFieldRef | None = None
     mode: int | None = None
 
 
-class DownwardVolume(View):
+class DownwardVolume(View, frozen=True):
     items: list[DownwardItem] | None = None
     default_mode: int | None = None
 
 
-class TokenSource(View):
+class TokenSource(View, frozen=True):
     path: str
     audience: str = ""
     expiration_seconds: int = 3600
 
 
-class ProjectedSource(View):
+class ProjectedSource(View, frozen=True):
     secret: SecretVolume | None = None
     config_map: ConfigMapVolume | None = None
     downward_api: DownwardVolume | None = msgspec.field(default=None, name="downwardAPI")
@@ -294,17 +294,17 @@ class ProjectedSource(View):
     cluster_trust_bundle: dict[str, Any] | None = None
 
 
-class ProjectedVolume(View):
+class ProjectedVolume(View, frozen=True):
     sources: list[ProjectedSource] | None = None
     default_mode: int | None = None
 
 
-class ClaimVolume(View):
+class ClaimVolume(View, frozen=True):
     claim_name: str
     read_only: bool = False
 
 
-class Volume(View):
+class Volume(View, frozen=True):
     name: str
     empty_dir: EmptyDir | None = None
     host_path: HostPath | None = None
@@ -316,12 +316,12 @@ class Volume(View):
     ephemeral: dict[str, Any] | None = None
 
 
-class Sysctl(View):
+class Sysctl(View, frozen=True):
     name: str
     value: str
 
 
-class PodSecurityContext(View):
+class PodSecurityContext(View, frozen=True):
     se_linux_options: SELinuxOptions | None = None
     run_as_user: int | None = None
     run_as_group: int | None = None
@@ -335,27 +335,27 @@ class PodSecurityContext(View):
     app_armor_profile: Profile | None = None
 
 
-class DNSOption(View):
+class DNSOption(View, frozen=True):
     name: str
     value: str | None = None
 
 
-class DNSConfig(View):
+class DNSConfig(View, frozen=True):
     nameservers: list[str] | None = None
     searches: list[str] | None = None
     options: list[DNSOption] | None = None
 
 
-class HostAlias(View):
+class HostAlias(View, frozen=True):
     ip: str
     hostnames: list[str] | None = None
 
 
-class ReadinessGate(View):
+class ReadinessGate(View, frozen=True):
     condition_type: str
 
 
-class Toleration(View):
+class Toleration(View, frozen=True):
     key: str = ""
     operator: str = ""
     value: str = ""
@@ -363,7 +363,11 @@ class Toleration(View):
     toleration_seconds: int | None = None
 
 
-class Spec(View):
+class PodOS(View, frozen=True):
+    name: str = ""
+
+
+class Spec(View, frozen=True):
     containers: list[Container] = []
     init_containers: list[Container] | None = None
     ephemeral_containers: list[Container] | None = None
@@ -396,9 +400,10 @@ class Spec(View):
     enable_service_links: bool = True
     overhead: dict[str, Amount] | None = None
     resources: Resources | None = None
+    os: PodOS | None = None
 
 
-class Pod(View):
+class Pod(View, frozen=True):
     metadata: Metadata
     spec: Spec = Spec()
     status: dict[str, Any] = {}

@@ -133,7 +133,7 @@ def container_config(
         listed = [{"containerPort": p.container_port, "protocol": p.protocol, "name": p.name} for p in container.ports]
         config.annotations[PORTS] = json.dumps(listed)
     if container.lifecycle is not None and container.lifecycle.stop_signal:
-        config.stop_signal = cri.Signal.Value(container.lifecycle.stop_signal)
+        config.stop_signal = getattr(cri, container.lifecycle.stop_signal)
     for mount in mounts:
         config.mounts.add(
             container_path=mount.container_path,

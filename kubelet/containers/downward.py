@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from kubelet.containers.amounts import ceil_div, exact, millis, of, whole
 from kubelet.containers.facts import ConfigError, NodeFacts
-from kubelet.pod import Container, FieldRef, Pod, ResourceFieldRef
+from kubelet.pod import Amount, Container, FieldRef, Pod, ResourceFieldRef
 
 _SUBSCRIPT = re.compile(r"^metadata\.(annotations|labels)\['(.+)'\]$")
 
@@ -56,11 +56,12 @@ def resource_value(pod: Pod, container: Container, ref: ResourceFieldRef, node: 
     divisor = exact(ref.divisor) if str(ref.divisor) not in ("", "0") else Fraction(1)
     amount = of(limits if kind == "limits" else requests, resource)
     if amount is None and kind == "limits":
-        amount = {
+        node_amounts: dict[str, Amount] = {
             "cpu": f"{node.cpu_millis}m",
             "memory": node.memory_bytes,
             "ephemeral-storage": node.storage_bytes,
-        }.get(resource)
+        }
+        amount = node_amounts.get(resource)
     if amount is None and kind == "requests":
         amount = 0
     if amount is None:

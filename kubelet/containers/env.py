@@ -31,8 +31,8 @@ def make_environment(
                 if ref.optional:
                     continue
                 raise ConfigError(f'{kind} "{ref.name}" not found')
-            for key, value in data.items():
-                result[source.prefix + key] = value.decode(errors="replace")
+            for key, content in data.items():
+                result[source.prefix + key] = content.decode(errors="replace")
     known = dict(service_values)
     known.update(result)
     for variable in container.env or ():

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from component_base.rpc import GrpcChannel, RpcError
+from component_base.grpc_channel import GrpcChannel
+from component_base.rpc import RpcError
 from kubelet.containers.config import POD_UID
 from kubelet.cri.runtime import ExecResult, RuntimeCondition, RuntimeFailure, RuntimeVersion
 from skiff_pb.cri import runtime_pb2 as cri

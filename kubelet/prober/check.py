@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import grpc
@@ -162,7 +163,7 @@ async def check_grpc(action: GRPCAction, host: str, timeout: float) -> Outcome:
     request = b"\x0a" + _varint(len(name)) + name if name else b""
     address = _joined(host, action.port)
     async with grpc.aio.insecure_channel(address, options=[("grpc.primary_user_agent", USER_AGENT)]) as channel:
-        call = channel.unary_unary("/grpc.health.v1.Health/Check")
+        call: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
         try:
             answer: bytes = await call(request, timeout=timeout)
         except grpc.aio.AioRpcError as error:

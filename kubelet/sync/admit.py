@@ -1,0 +1,170 @@
+"""May this pod run on this node? Asked once, before its first sandbox. Pure.
+
+The scheduler has answered already for most pods; this is for those that were bound by hand, static ones, and races.
+A refusal ends the pod: phase Failed, with upstream's reasons and messages.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from kubelet.containers.amounts import ceil_div, exact
+from kubelet.pod import Amount, Pod, Toleration
+
+JSON = dict[str, Any]
+SYSTEM_CRITICAL_PRIORITY = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOffer:
+    """The node as admission sees it."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    allocatable: Mapping[str, Amount] = field(default_factory=dict)
+    taints: Sequence[JSON] = ()
+
+
+def admit(pod: Pod, others: Iterable[Pod], node: NodeOffer) -> Refusal | None:
+    """`others` are the pods admitted before that have not ended."""
+    wanted_os = (pod.spec.node_selector or {}).get("kubernetes.io/os")
+    if wanted_os is not None and wanted_os != node.labels.get("kubernetes.io/os", "linux"):
+        return Refusal(
+            "PodOSSelectorNodeLabelDoesNotMatch",
+            "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label",
+        )
+    if pod.spec.os is not None and pod.spec.os.name not in ("", "linux"):
+        return Refusal("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
+    return _resources(pod, others, node) or _affinity(pod, node) or _taints(pod, node)
+
+
+def pod_requests(pod: Pod) -> dict[str, Fraction]:
+    """What the pod takes from the node: containers and sidecars together, or the largest init step, plus overhead."""
+    together: dict[str, Fraction] = {}
+    sidecars: dict[str, Fraction] = {}
+    peak: dict[str, Fraction] = {}
+    for container in pod.spec.init_containers or ():
+        amounts = _requested(container.resources.requests, container.resources.limits)
+        if container.is_sidecar:
+            _add(sidecars, amounts)
+            moment = dict(sidecars)
+        else:
+            moment = dict(sidecars)
+            _add(moment, amounts)
+        for name, amount in moment.items():
+            peak[name] = max(peak.get(name, Fraction(0)), amount)
+    for container in pod.spec.containers:
+        _add(together, _requested(container.resources.requests, container.resources.limits))
+    _add(together, sidecars)
+    for name, amount in peak.items():
+        together[name] = max(together.get(name, Fraction(0)), amount)
+    if pod.spec.resources is not None:
+        together.update(_requested(pod.spec.resources.requests, pod.spec.resources.limits))
+    _add(together, {name: exact(amount) for name, amount in (pod.spec.overhead or {}).items()})
+    return together
+
+
+def _requested(requests: Mapping[str, Amount] | None, limits: Mapping[str, Amount] | None) -> dict[str, Fraction]:
+    del limits  # The server has copied limits into requests where requests were missing.
+    return {name: exact(amount) for name, amount in (requests or {}).items()}
+
+
+def _add(total: dict[str, Fraction], more: Mapping[str, Fraction]) -> None:
+    for name, amount in more.items():
+        total[name] = total.get(name, Fraction(0)) + amount
+
+
+def _resources(pod: Pod, others: Iterable[Pod], node: NodeOffer) -> Refusal | None:
+    used: dict[str, Fraction] = {}
+    count = 0
+    for other in others:
+        count += 1
+        _add(used, pod_requests(other))
+    capacity = int(exact(node.allocatable.get("pods", 110)))
+    if count + 1 > capacity:
+        return _insufficient("pods", Fraction(1), Fraction(count), Fraction(capacity))
+    for name, wanted in pod_requests(pod).items():
+        if wanted == 0 or name not in node.allocatable:
+            continue
+        have, taken = exact(node.allocatable[name]), used.get(name, Fraction(0))
+        if wanted > have - taken:
+            return _insufficient(name, wanted, taken, have)
+    return None
+
+
+def _insufficient(name: str, wanted: Fraction, used: Fraction, capacity: Fraction) -> Refusal:
+    unit = Fraction(1, 1000) if name == "cpu" else Fraction(1)
+    numbers = [ceil_div(amount, unit) for amount in (wanted, used, capacity)]
+    return Refusal(
+        f"OutOf{name}",
+        f"Node didn't have enough resource: {name}, requested: {numbers[0]}, used: {numbers[1]}, capacity: {numbers[2]}",
+    )
+
+
+def _affinity(pod: Pod, node: NodeOffer) -> Refusal | None:
+    selected = all(node.labels.get(k) == v for k, v in (pod.spec.node_selector or {}).items())
+    required = ((pod.spec.affinity or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
+    if required is not None:
+        selected = selected and any(_term_matches(term, node) for term in required.get("nodeSelectorTerms") or ())
+    if selected:
+        return None
+    text = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
+    return Refusal("NodeAffinity", text)
+
+
+def _term_matches(term: JSON, node: NodeOffer) -> bool:
+    expressions, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
+    if not expressions and not fields:
+        return False
+    named = {"metadata.name": node.name}
+    return all(_holds(e, node.labels) for e in expressions) and all(_holds(f, named) for f in fields)
+
+
+def _holds(requirement: JSON, values: Mapping[str, str]) -> bool:
+    key, operator = requirement["key"], requirement["operator"]
+    wanted = requirement.get("values") or []
+    value = values.get(key)
+    match operator:
+        case "In":
+            return value in wanted
+        case "NotIn":
+            return value not in wanted
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+    try:
+        number, bound = int(value or ""), int(wanted[0])
+    except (ValueError, IndexError):
+        return False
+    return number > bound if operator == "Gt" else number < bound
+
+
+def _taints(pod: Pod, node: NodeOffer) -> Refusal | None:
+    """NoExecute alone counts here, and not for static pods, which belong to the node."""
+    if pod.is_static:
+        return None
+    for taint in node.taints:
+        if taint.get("effect") == "NoExecute" and not any(tolerates(t, taint) for t in pod.spec.tolerations or ()):
+            text = "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate"
+            return Refusal("TaintToleration", text)
+    return None
+
+
+def tolerates(toleration: Toleration, taint: JSON) -> bool:
+    if toleration.effect and toleration.effect != taint.get("effect"):
+        return False
+    if toleration.key and toleration.key != taint.get("key"):
+        return False
+    if toleration.operator == "Exists":
+        return True
+    return bool(toleration.key) and toleration.value == (taint.get("value") or "")

@@ -7,6 +7,7 @@ sandbox's record: an edited or deleted file must not strand an address.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -118,17 +119,20 @@ class CniClient:
             try:
                 result = await self._run("ADD", network, plugin, attachment, result)
             except CniError:
-                try:
+                # The first failure is the one worth telling.
+                with contextlib.suppress(CniError):
                     await self.delete(network, attachment, result)
-                except CniError:
-                    # The first failure is the one worth telling.
-                    pass
                 raise
         return result or {}
 
     async def delete(self, network: NetworkList, attachment: Attachment, result: Mapping[str, Any] | None) -> None:
         for plugin in reversed(network.plugins):
             await self._run("DEL", network, plugin, attachment, result)
+
+    def check_plugins(self, network: NetworkList) -> None:
+        """Raise CniError when a plugin of the list is not installed."""
+        for plugin in network.plugins:
+            self._find(plugin["type"])
 
     async def check(self, network: NetworkList, attachment: Attachment, result: Mapping[str, Any]) -> None:
         for plugin in network.plugins:

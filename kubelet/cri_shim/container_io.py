@@ -51,13 +51,16 @@ class ContainerIO:
         self._stdin: FifoWriter | None = None
         self.drained = asyncio.Event()
 
-    def open(self) -> None:
-        """Make or re-open the FIFOs and the log, and begin to read."""
+    def prepare(self) -> None:
+        """Make the FIFOs, unless an earlier life of ours did, and open the log."""
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
         for path in (self.stdin_path, self.stdout_path, self.stderr_path):
             if path:
                 make_fifo(path)
         self._open_log()
+
+    def open(self) -> None:
+        """Begin to read."""
         loop = asyncio.get_running_loop()
         for name, path in (("stdout", self.stdout_path), ("stderr", self.stderr_path)):
             if path:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
@@ -15,8 +15,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from component_base.clock import Clock
+from component_base.grpc_channel import GrpcChannel
 from component_base.rng import Rng
-from component_base.rpc import Code, GrpcChannel, RpcError
+from component_base.rpc import Code, RpcError
 from kubelet.cri_shim.log_format import timestamp
 from skiff_pb.containerd import (
     containers_pb2,
@@ -37,14 +38,17 @@ SPEC_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
 PROCESS_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Process"
 RESOURCES_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
 RUNC_OPTIONS_TYPE = "containerd.runc.v1.Options"
+MARK_TYPE = "skiff.dev/mark"
+MARK_TOPIC = "/skiff/mark"
 LEASE_SECONDS = 24 * 3600
 RUNTIME = "io.containerd.runc.v2"
 
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 
 
 def service(descriptor: FileDescriptor, name: str) -> ServiceDescriptor:
-    return cast(ServiceDescriptor, descriptor.services_by_name[name])
+    return descriptor.services_by_name[name]
 
 
 CONTAINERS = service(containers_pb2.DESCRIPTOR, "Containers")
@@ -88,7 +92,11 @@ class Containerd:
         return response
 
     def stream(
-        self, where: ServiceDescriptor, method: str, requests: AsyncIterator[Message], lease: str | None = None
+        self,
+        where: ServiceDescriptor,
+        method: str,
+        requests: AsyncIterator[Message] | Message,
+        lease: str | None = None,
     ) -> AsyncIterator[Message]:
         return self._channel.stream(where, method, requests, metadata=self._metadata(lease))
 
@@ -153,6 +161,11 @@ class Containerd:
         container = containers_pb2.Container(id=container_id, spec=any_json(SPEC_TYPE, spec))
         request = containers_pb2.UpdateContainerRequest(container=container, update_mask=FieldMask(paths=["spec"]))
         await self.call(CONTAINERS, "Update", request, containers_pb2.UpdateContainerResponse)
+
+    async def spec(self, container_id: str) -> dict[str, Any]:
+        """The OCI spec as it was last written."""
+        loaded: dict[str, Any] = json.loads((await self.container(container_id)).spec.value)
+        return loaded
 
     async def delete_container(self, container_id: str) -> None:
         request = containers_pb2.DeleteContainerRequest(id=container_id)
@@ -269,16 +282,21 @@ class Containerd:
             await ignore_missing(self.call(SNAPSHOTS, "Stat", request, snapshots_pb2.StatSnapshotResponse)) is not None
         )
 
+    async def snapshot_root(self, probe: str) -> str:
+        """The snapshotter's folder on disk, read off the mounts of an empty snapshot."""
+        mounts = await self.prepare_snapshot(probe, "")
+        await self.remove_snapshot(probe)
+        source = mounts[0].source if mounts else ""
+        return source.partition("/snapshots/")[0]
+
     async def snapshot_usage(self, key: str) -> snapshots_pb2.UsageResponse | None:
         request = snapshots_pb2.UsageRequest(snapshotter=self.snapshotter, key=key)
         return await ignore_missing(self.call(SNAPSHOTS, "Usage", request, snapshots_pb2.UsageResponse))
 
     async def snapshot_keys(self) -> list[str]:
-        async def nothing() -> AsyncIterator[Message]:
-            yield snapshots_pb2.ListSnapshotsRequest(snapshotter=self.snapshotter)
-
+        request = snapshots_pb2.ListSnapshotsRequest(snapshotter=self.snapshotter)
         keys: list[str] = []
-        async for answer in self.stream(SNAPSHOTS, "List", nothing()):
+        async for answer in self.stream(SNAPSHOTS, "List", request):
             if isinstance(answer, snapshots_pb2.ListSnapshotsResponse):
                 keys += [info.name for info in answer.info]
         return keys
@@ -303,12 +321,17 @@ class Containerd:
         await ignore_missing(self.call(LEASES, "Delete", leases_pb2.DeleteRequest(id=lease_id), Empty))
 
     async def events(self) -> AsyncIterator[envelope_pb2.Envelope]:
-        async def subscription() -> AsyncIterator[Message]:
-            yield events_pb2.SubscribeRequest(filters=[f'namespace=={self.namespace},topic~="^/tasks/(exit|oom)$"'])
-
-        async for envelope in self.stream(EVENTS, "Subscribe", subscription()):
+        """Exits and out-of-memory kills in our namespace, and the marks that `mark` makes."""
+        filters = [f'namespace=={self.namespace},topic~="^/(tasks/(exit|oom)|skiff/mark)$"']
+        request = events_pb2.SubscribeRequest(filters=filters)
+        async for envelope in self.stream(EVENTS, "Subscribe", request):
             if isinstance(envelope, envelope_pb2.Envelope):
                 yield envelope
+
+    async def mark(self, value: str) -> None:
+        """Publish an event that a subscriber recognises: it proves that the subscription is in place."""
+        event = AnyMessage(type_url=MARK_TYPE, value=value.encode())
+        await self.call(EVENTS, "Publish", events_pb2.PublishRequest(topic=MARK_TOPIC, event=event), Empty)
 
 
 @asynccontextmanager
@@ -322,7 +345,7 @@ async def temporary_lease(containerd: Containerd, clock: Clock, rng: Rng) -> Asy
         await asyncio.shield(containerd.delete_lease(lease))
 
 
-async def ignore_missing(call: Any) -> Any:
+async def ignore_missing(call: Awaitable[T]) -> T | None:
     """The call's answer, or None when what it was about no longer exists."""
     try:
         return await call

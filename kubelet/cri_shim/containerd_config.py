@@ -1,4 +1,4 @@
-"""The configuration of a containerd that belongs to skiff: its own root, state and socket, nothing shared with the host's."""
+"""The configuration of a containerd of our own: its own root, state and socket, nothing shared with the host's."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def containerd_config(
 ) -> str:
     """The text for `containerd --config`.
 
-    With `cri_plugin` containerd serves CRI itself on `socket`, for a kubelet that is to run without the shim. `pause_image`
-    must then be loaded beforehand, and `restrict_oom_score_adj` allows it to run without CAP_SYS_RESOURCE.
+    With `cri_plugin` containerd serves CRI itself on `socket`, for a kubelet that is to run without the shim.
+    `pause_image` must then be loaded beforehand, and `restrict_oom_score_adj` allows it to run without
+    CAP_SYS_RESOURCE.
     """
     quoted = json.dumps
     disabled = ["io.containerd.internal.v1.opt"]

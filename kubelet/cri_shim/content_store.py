@@ -44,12 +44,9 @@ class ContentStore:
 
     async def read(self, digest: str) -> bytes:
         """A whole document (manifest or config)."""
-
-        async def request() -> AsyncIterator[Message]:
-            yield content_pb2.ReadContentRequest(digest=digest)
-
+        request = content_pb2.ReadContentRequest(digest=digest)
         data = bytearray()
-        async for answer in self._containerd.stream(CONTENT, "Read", request()):
+        async for answer in self._containerd.stream(CONTENT, "Read", request):
             if isinstance(answer, content_pb2.ReadContentResponse):
                 data += answer.data
                 if len(data) > MAX_DOCUMENT:

@@ -118,7 +118,7 @@ def build_image(
 
 
 def oci_archive(image: BuiltImage) -> bytes:
-    """A tar file in OCI layout that also carries a docker-archive `manifest.json`: docker, skopeo and ctr all load it."""
+    """A tar file in OCI layout that also carries a docker-archive `manifest.json`: docker, skopeo and ctr load it."""
     manifest = json.loads(image.manifest)
     index = {
         "schemaVersion": 2,

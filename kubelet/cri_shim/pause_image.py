@@ -1,7 +1,8 @@
 """The pause image, made in memory: a static program of two hundred bytes, so that no pod needs an image from outside.
 
-The program waits for SIGTERM or SIGINT and exits. It ignores SIGCHLD with SA_NOCLDWAIT, so that as process 1 of a shared
-process namespace it leaves no zombies. It is written here as machine code: nothing must be compiled or downloaded.
+The program waits for SIGTERM or SIGINT and exits. It ignores SIGCHLD with SA_NOCLDWAIT, so that as process 1 of a
+shared process namespace it leaves no zombies. It is written here as machine code: nothing must be compiled or
+downloaded.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
         return cri.ContainerConfig.FromString(self.config)
 
     @property
-    def state(self) -> int:
+    def state(self) -> cri.ContainerState:
         if self.finished_at:
             return cri.CONTAINER_EXITED
         return cri.CONTAINER_RUNNING if self.started_at else cri.CONTAINER_CREATED

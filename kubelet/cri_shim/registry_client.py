@@ -154,8 +154,8 @@ class RegistryClient:
             form = parameters | {"grant_type": "refresh_token", "refresh_token": credentials.identity_token}
             response = await self._http.post(realm, data=form | {"client_id": "skiff"})
         else:
-            pair = (credentials.username, credentials.password) if credentials.username else None
-            response = await self._http.get(realm, params=parameters, auth=pair)
+            login = (credentials.username, credentials.password) if credentials.username else None
+            response = await self._http.get(realm, params=parameters, auth=login)
         if response.status_code != 200:
             raise RegistryError(f"the token service {realm} answered {response.status_code}", denied=True)
         document = response.json()

@@ -10,6 +10,7 @@ from kubelet.cri_shim.oci_resources import HostTraits
 from kubelet.cri_shim.oci_security import ALL_CAPABILITIES
 from kubelet.cri_shim.pause_image import DEFAULT_PAUSE_IMAGE
 
+NAMESPACE = "k8s.io"
 CAP_SYS_RESOURCE = 24
 
 
@@ -21,7 +22,6 @@ class Settings:
     cni_conf_dir: str = "/etc/cni/net.d"
     pause_image: str = DEFAULT_PAUSE_IMAGE
     seccomp_root: str = "/var/lib/kubelet/seccomp"
-    containerd_root: str = ""
 
     def sandbox_root(self, sandbox_id: str) -> str:
         """Files that outlive a reboot: hosts, resolv.conf, hostname."""
@@ -29,6 +29,10 @@ class Settings:
 
     def sandbox_state(self, sandbox_id: str) -> str:
         return os.path.join(self.state, "sandboxes", sandbox_id)
+
+    def container_root(self, container_id: str) -> str:
+        """Volumes that a container's image declares."""
+        return os.path.join(self.root, "containers", container_id)
 
     def netns(self, sandbox_id: str) -> str:
         return os.path.join(self.state, "netns", f"cni-{sandbox_id[:24]}")

@@ -1,4 +1,4 @@
-"""The shim's view of its sandboxes and containers: read from containerd's metadata at start, written through on change."""
+"""Sandboxes and containers as the shim knows them: read from containerd's metadata at start, written through."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whom a container runs as: the pod's wish, else the image's user, looked up in the image's own passwd and group files."""
+"""Whom a container runs as: the pod's wish, else the image's user, looked up in the image's passwd and group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The named channels of one remote command (stdin, stdout, stderr, error, resize), over SPDY streams or WebSocket messages.
+"""The named channels of one remote command (stdin, stdout, stderr, error, resize), over SPDY or WebSocket.
 
 Both transports end in `CommandChannels`, which is all that the code running the process sees. Protocol versions, as
 clients name them: from v4 on the error channel carries a Status object, from v3 on there is a resize channel, and v5

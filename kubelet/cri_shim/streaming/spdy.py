@@ -1,7 +1,7 @@
 """SPDY/3.1 frames as a machine without input or output.
 
-Bytes from the peer go into `receive`, events come out; bytes for the peer collect in `take_output`. Only what kubectl and
-the Go library behind it speak is here: streams, headers, data, resets, pings, GOAWAY. Window updates are read and
+Bytes from the peer go into `receive`, events come out; bytes for the peer collect in `take_output`. Only what kubectl
+and the Go library behind it speak is here: streams, headers, data, resets, pings, GOAWAY. Window updates are read and
 ignored: that library neither sends nor heeds them, so a sender that waited for one would wait for ever; TCP brakes.
 """
 

@@ -173,7 +173,8 @@ def _supported(key: object) -> PublicKey:
 
 
 def _pem_blocks(data: bytes) -> list[bytes]:
-    blocks, current = [], []
+    blocks: list[bytes] = []
+    current: list[bytes] = []
     for line in data.splitlines(keepends=True):
         if line.startswith(b"-----BEGIN "):
             current = []

@@ -73,12 +73,13 @@ class Rule:
 
     def atoms(self) -> list[Rule]:
         """The same rights as rules of one verb, group, resource and name, or one verb and path."""
+        names: list[tuple[str, ...]] = [(name,) for name in self.names] or [()]
         parts = [
-            Rule((verb,), (group,), (resource,), names)
+            Rule((verb,), (group,), (resource,), named)
             for group in self.groups
             for resource in self.resources
             for verb in self.verbs
-            for names in ([(name,) for name in self.names] or [()])
+            for named in names
         ]
         return parts + [Rule((verb,), paths=(path,)) for path in self.paths for verb in self.verbs]
 

@@ -51,9 +51,9 @@ def column_mask(expression: Expression, table: NodeTable) -> Mask:
         case "NotIn":
             return ~np.isin(column, [table.values.find(v) for v in expression.values])
         case "Exists":
-            return column != ABSENT
+            return np.not_equal(column, ABSENT)
         case "DoesNotExist":
-            return column == ABSENT
+            return np.equal(column, ABSENT)
         case "Gt" | "Lt":
             return number_mask(expression, column, table)
     return np.zeros(table.size, dtype=np.bool_)

@@ -184,3 +184,7 @@ class Node(Struct, frozen=True):
     metadata: Meta
     spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
+
+
+class Namespace(Struct, frozen=True):
+    metadata: Meta

@@ -202,7 +202,8 @@ class _Parser:
 
 def _tokens(text: str) -> list[str]:
     """Tokens of a label selector; the last one is empty and stands for the end."""
-    tokens, position = [], 0
+    tokens: list[str] = []
+    position = 0
     while True:
         match = _TOKEN.match(text, position)
         if match is None:

@@ -1,0 +1,180 @@
+"""Request bodies to objects of a kind: syntax, `apiVersion` and `kind`, types, unknown and duplicate fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from apimachinery.errors import StatusError, bad_request
+from apimachinery.fields import quote
+from apimachinery.gvk import join_api_version, split_api_version
+from apimachinery.resources import find_kind
+from apimachinery.schema import json_body, yaml_body
+from apimachinery.schema.build import object_meta, type_of
+from apimachinery.schema.json_body import SyntaxProblem
+from apimachinery.schema.nodes import DecodeError, Findings, Node, ObjectNode, json_word
+
+JSON = "application/json"
+YAML = "application/yaml"
+_SUMMARY_BYTES = 30
+_SCHEME = "pkg/api/legacyscheme/scheme.go:30"
+_INTERNAL_PACKAGES = {"": "core", "rbac.authorization.k8s.io": "rbac"}
+
+
+class Kinded(Protocol):
+    """What names a kind: a ResourceInfo, a SubresourceInfo or a GroupVersionKind."""
+
+    @property
+    def group(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+
+
+@dataclass(slots=True)
+class Decoded:
+    """An object as it will be handled, and sentences about what was dropped on the way."""
+
+    obj: dict[str, Any]
+    unknown: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+
+    @property
+    def findings(self) -> list[str]:
+        return [*self.duplicates, *self.unknown]
+
+
+def parse(data: bytes, content_type: str) -> tuple[Any, list[str]]:
+    """A body's plain value and its duplicate fields, nothing typed; SyntaxProblem (a ValueError) on bad syntax."""
+    if "yaml" in content_type:
+        return yaml_body.parse(data)
+    value = json_body.parse(data)
+    return value, json_body.duplicates(data, value)
+
+
+def decode(info: Kinded, data: bytes, content_type: str = JSON) -> Decoded:
+    """The body of a request for `info`'s kind; StatusError 400, in upstream's words, if it cannot be one."""
+    try:
+        value, duplicates = parse(data, content_type)
+    except SyntaxProblem as error:
+        raise _unrecognized(info, f"couldn't get version/kind; json parse error: {error}", data) from None
+    return decode_value(info, value, data, duplicates)
+
+
+def decode_value(info: Kinded, value: Any, data: bytes = b"", duplicates: list[str] | None = None) -> Decoded:
+    """As `decode`, for a body that is parsed already; the value itself is left alone."""
+    node = type_of(info.group, info.version, info.kind)
+    api_version, kind = _declared(info, value, data, required=node is None)
+    _check_kind(info, api_version, kind)
+    findings = Findings()
+    obj = _typed(info, node, value, api_version, kind, findings)
+    obj["apiVersion"] = join_api_version(info.group, info.version)
+    obj["kind"] = info.kind
+    return Decoded(obj, findings.unknown, duplicates or [])
+
+
+def decode_options(kind: str, data: bytes, content_type: str = JSON) -> Decoded:
+    """`DeleteOptions` and its like, which every group version may claim as its own."""
+    info = _MetaKind(kind)
+    try:
+        value, duplicates = parse(data, content_type)
+    except SyntaxProblem as error:
+        raise _unrecognized(info, f"couldn't get version/kind; json parse error: {error}", data) from None
+    _, declared = _declared(info, value, data, required=False)
+    if declared != kind:
+        raise bad_request(f"decoded object cannot be converted to {kind}")
+    findings = Findings()
+    obj = _typed(info, type_of("", "v1", kind), value, "v1", kind, findings)
+    return Decoded(obj | {"apiVersion": "v1", "kind": kind}, findings.unknown, duplicates)
+
+
+@dataclass(frozen=True, slots=True)
+class _MetaKind:
+    kind: str
+    group: str = ""
+    version: str = "v1"
+
+
+def _declared(info: Kinded, value: Any, data: bytes, required: bool) -> tuple[str, str]:
+    """What the body says it is; what it leaves out is taken from the request, but for custom resources."""
+    if value is None:
+        value = {}
+    if not isinstance(value, dict):
+        shape = (
+            'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+        )
+        complaint = f"json: cannot unmarshal {json_word(value)} into Go value of type {shape}"
+        raise _unrecognized(info, f"couldn't get version/kind; json parse error: {complaint}", data)
+    for name in ("apiVersion", "kind"):
+        if not isinstance(value.get(name) or "", str):
+            complaint = f"json: cannot unmarshal {json_word(value[name])} into Go struct field .{name} of type string"
+            raise _unrecognized(info, f"couldn't get version/kind; json parse error: {complaint}", data)
+    kind, api_version = value.get("kind") or "", value.get("apiVersion") or ""
+    if required and not kind:
+        raise _unrecognized(info, f"Object 'Kind' is missing in '{data.decode('utf-8', 'replace').strip()}'", data)
+    try:
+        split_api_version(api_version)
+    except ValueError as error:
+        raise _unrecognized(info, str(error), data) from None
+    return api_version or join_api_version(info.group, info.version), kind or info.kind
+
+
+def _check_kind(info: Kinded, api_version: str, kind: str) -> None:
+    group, version = split_api_version(api_version)
+    expected = join_api_version(info.group, info.version)
+    if kind == info.kind:
+        if api_version == expected:
+            return
+        if group == info.group or type_of(group, version, kind) is not None:
+            raise bad_request(
+                f"the API version in the data ({api_version}) does not match the expected API version ({expected})"
+            )
+    if type_of(group, version, kind) is None and find_kind(group, version, kind) is None:
+        cause = f"no kind {quote(kind)} is registered for version {quote(api_version)} in scheme {quote(_SCHEME)}"
+    else:
+        packages = [_INTERNAL_PACKAGES.get(one, one.partition(".")[0]) for one in (group, info.group)]
+        cause = f"converting ({version}.{kind}) to ({packages[1]}.{info.kind}): unknown conversion"
+    raise _cannot_be_handled(info, kind, version, cause)
+
+
+def _typed(
+    info: Kinded, node: Node | None, value: Any, api_version: str, kind: str, findings: Findings
+) -> dict[str, Any]:
+    version = split_api_version(api_version)[1]
+    try:
+        if node is None:
+            return _custom(value, findings)
+        decoded: dict[str, Any] = node.decode(value or {}, None, findings)
+    except DecodeError as error:
+        raise _cannot_be_handled(info, kind, version, str(error)) from None
+    except RecursionError:
+        raise _cannot_be_handled(info, kind, version, "exceeded max depth") from None
+    return decoded
+
+
+def _custom(value: dict[str, Any], findings: Findings) -> dict[str, Any]:
+    """An object whose schema is not built in: its metadata is typed, the rest is its definition's business."""
+    obj = dict(value)
+    metadata = obj.get("metadata")
+    if metadata is not None:
+        node = object_meta()
+        assert isinstance(node, ObjectNode)
+        obj["metadata"] = node.decode(metadata, (None, "metadata"), findings)
+    return obj
+
+
+def _cannot_be_handled(info: Kinded, kind: str, version: str, cause: str) -> StatusError:
+    return bad_request(f"{kind} in version {quote(version)} cannot be handled as a {info.kind}: {cause}")
+
+
+def _unrecognized(info: Kinded, cause: str, data: bytes) -> StatusError:
+    return bad_request(f"the object provided is unrecognized (must be of type {info.kind}): {cause} ({_summary(data)})")
+
+
+def _summary(data: bytes) -> str:
+    if not data:
+        return "<empty>"
+    head = data[:_SUMMARY_BYTES]
+    text = head.decode("utf-8", "replace") if data[:1] == b"{" else head.hex()
+    return f"{text} ..." if len(data) > _SUMMARY_BYTES else text

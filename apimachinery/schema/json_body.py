@@ -1,0 +1,142 @@
+"""JSON bodies to plain values, with Go's complaints about bad syntax and the names of duplicate fields."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+import orjson
+
+from apimachinery.fields import quote
+from apimachinery.schema.nodes import Place, render
+
+_MAX_DUPLICATES = 100
+_END = "unexpected end of JSON input"
+_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+class SyntaxProblem(ValueError):
+    """The body is no JSON; the text is the decoder's."""
+
+
+def parse(data: bytes) -> Any:
+    """The value of a JSON text; SyntaxProblem if it is none or nested too deep."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        return _parse_slowly(data, str(error))
+
+
+def _parse_slowly(data: bytes, complaint: str) -> Any:
+    """Texts the fast parser refuses: bad UTF-8 is repaired as Go does, everything else is explained."""
+    text = data.decode("utf-8", "replace")
+    if "depth" in complaint.lower() or "recursion" in complaint.lower():
+        raise SyntaxProblem("exceeded max depth")
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise SyntaxProblem(_explain(text, error)) from None
+    except RecursionError:
+        raise SyntaxProblem("exceeded max depth") from None
+    except ValueError as error:
+        raise SyntaxProblem(str(error)) from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise SyntaxProblem(f"invalid character {_character(name[0])} looking for beginning of value")
+
+
+def _character(char: str) -> str:
+    if char == "'":
+        return r"'\''"
+    if char == '"':
+        return "'\"'"
+    return f"'{quote(char)[1:-1]}'"
+
+
+def _explain(text: str, error: json.JSONDecodeError) -> str:
+    position = error.pos
+    if error.msg.startswith("Unterminated string"):
+        return _END
+    if error.msg.startswith("Extra data"):
+        where = "after top-level value"
+    elif "property name" in error.msg:
+        where = "looking for beginning of object key string"
+    elif "':' delimiter" in error.msg:
+        where = "after object key"
+    elif "',' delimiter" in error.msg:
+        where = f"after {'object key:value pair' if _inside_object(text[:position]) else 'array element'}"
+    elif "control character" in error.msg:
+        where = "in string literal"
+    elif "escape" in error.msg:
+        position += 1
+        where = "in string escape code"
+    else:
+        where = "looking for beginning of value"
+    rest = text[position:].lstrip(" \t\r\n")
+    return f"invalid character {_character(rest[0])} {where}" if rest else _END
+
+
+def _inside_object(text: str) -> bool:
+    depth: list[str] = []
+    for match in _STRUCTURE.finditer(text):
+        token = match.group()
+        if token in "[{":
+            depth.append(token)
+        elif token in "]}" and depth:
+            depth.pop()
+    return bool(depth) and depth[-1] == "{"
+
+
+class _WithDuplicates(dict[str, Any]):
+    """An object in whose text some names occur more than once."""
+
+    names: list[str]
+
+
+def duplicates(data: bytes, value: Any) -> list[str]:
+    """A sentence for every field that occurs more than once in the text whose value is given.
+
+    Written back, a text without blanks keeps its length unless a duplicate was lost, which spares most bodies the
+    second, slower parse. What cannot be written back is nested too deep to be stored, and refused here.
+    """
+    try:
+        written = orjson.dumps(value)
+    except (TypeError, ValueError):
+        raise SyntaxProblem("exceeded max depth") from None
+    if len(data.strip()) == len(written):
+        return []
+    seen = False
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal seen
+        collected = dict(pairs)
+        if len(collected) == len(pairs):
+            return collected
+        seen = True
+        marked = _WithDuplicates(collected)
+        names = [name for name, _ in pairs]
+        marked.names = [name for index, name in enumerate(names) if name in names[:index]]
+        return marked
+
+    try:
+        again = json.loads(data.decode("utf-8", "replace"), object_pairs_hook=collect)
+    except (ValueError, RecursionError):
+        return []
+    return list(dict.fromkeys(_named(again, None)))[:_MAX_DUPLICATES] if seen else []
+
+
+def _named(value: Any, place: Place) -> list[str]:
+    found: list[str] = []
+    if isinstance(value, _WithDuplicates):
+        found.extend(f"duplicate field {quote(render((place, name)))}" for name in value.names)
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if isinstance(item, dict | list):
+                found.extend(_named(item, (place, name)))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, dict | list):
+                found.extend(_named(item, (place, index)))
+    return found

@@ -14,10 +14,9 @@ import msgspec
 from etcd_raft.ports import Member
 from etcd_raft.raft.membership import Change, ChangeKind, MembershipError
 
-ID_REMOVED = "etcdserver: member ID already removed"
+ID_REMOVED = NOT_FOUND = "etcdserver: member not found"
 ID_EXISTS = "etcdserver: member ID already exist"
 URLS_EXIST = "etcdserver: Peer URLs already exists"
-NOT_FOUND = "etcdserver: member not found"
 NOT_LEARNER = "etcdserver: can only promote a learner member"
 TOO_MANY_LEARNERS = "etcdserver: too many learner members in cluster"
 MAX_LEARNERS = 1

@@ -123,8 +123,9 @@ class Storage:
 
     # Snapshots
 
-    def create_snapshot(self, meta: SnapshotMeta, roster: bytes) -> SnapshotWriter:
-        return self.snapshots.create(SnapshotHeader(self._identity, meta, roster))
+    def create_snapshot(self, meta: SnapshotMeta, roster: bytes, origin: str = "own") -> SnapshotWriter:
+        """May be written by another thread than the log's: it touches nothing but its own file."""
+        return self.snapshots.create(SnapshotHeader(self._identity, meta, roster), origin)
 
     def find_snapshot(self, meta: SnapshotMeta) -> SnapshotFile | None:
         for index, term, path in self.snapshots.files():

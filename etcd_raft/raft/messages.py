@@ -25,7 +25,7 @@ class EntryKind(IntEnum):
     """A `membership.Change` that alters a member's names and addresses only, so that it needs no serialising."""
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class Entry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     index: int
     term: int
     data: bytes = b""
@@ -67,7 +67,7 @@ class Kind(IntEnum):
     TIMEOUT_NOW = 13
 
 
-class Message(msgspec.Struct, frozen=True, gc=False):
+class Message(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     kind: Kind
     to: int
     sender: int = NOBODY

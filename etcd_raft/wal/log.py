@@ -171,6 +171,11 @@ class WriteAheadLog:
                 raise CorruptionError(f"{segment.path}: offset {offset}: {problem}") from None
             self._sequence = frame.sequence + 1
             offset, is_first_frame = frame.end, False
+        if is_first_frame and not data.startswith(records.MAGIC_BYTES):
+            raise CorruptionError(
+                f"{segment.path}: this is no log of etcd_raft, perhaps one of etcd itself; give another --data-dir and "
+                "carry the data over with etcdctl make-mirror"
+            )
         rest = data[offset:].rstrip(b"\0")
         later = records.find_frame_after(data, offset, self._sequence) if rest else None
         if is_first_frame or later is not None or (rest and not is_last):

@@ -26,6 +26,7 @@ import msgspec
 from etcd_raft.raft.messages import Entry, EntryKind, HardState
 
 MAGIC = 0x5A57414C
+MAGIC_BYTES = MAGIC.to_bytes(4, "little")
 ALIGNMENT = 8
 MAX_FRAME = 1 << 30
 VERSION = 1
@@ -125,14 +126,13 @@ def decode_frame(data: bytes, offset: int) -> Frame | None:
 
 def find_frame_after(data: bytes, offset: int, sequence: int) -> int | None:
     """Offset of an intact frame behind `offset` with at least this sequence; proof that `offset` was durable once."""
-    needle = struct.pack("<I", MAGIC)
-    position = data.find(needle, offset + 1)
+    position = data.find(MAGIC_BYTES, offset + 1)
     while position != -1:
         if position % ALIGNMENT == 0:
             frame = decode_frame(data, position)
             if frame is not None and frame.sequence >= sequence:
                 return position
-        position = data.find(needle, position + 1)
+        position = data.find(MAGIC_BYTES, position + 1)
     return None
 
 

@@ -53,11 +53,13 @@ def _name(meta: SnapshotMeta) -> str:
 class SnapshotWriter:
     """Writes one file chunk by chunk; `finish` makes it durable and visible, `abort` removes what there is."""
 
-    def __init__(self, filesystem: FileSystem, directory: str, header: SnapshotHeader) -> None:
+    def __init__(self, filesystem: FileSystem, directory: str, header: SnapshotHeader, origin: str) -> None:
         self._fs = filesystem
         self._directory = directory
         self._path = os.path.join(directory, _name(header.meta))
-        self._file: File = filesystem.create(self._path + ".tmp")
+        # A snapshot of our own and one from the leader may stand for the same entry: they must not share a file.
+        self._temporary = f"{self._path}.{origin}.tmp"
+        self._file: File = filesystem.create(self._temporary)
         encoded = msgspec.msgpack.encode(header)
         start = MAGIC + _U32.pack(len(encoded)) + encoded + _U32.pack(zlib.crc32(encoded))
         self._file.write_at(0, start)
@@ -78,13 +80,13 @@ class SnapshotWriter:
         self._offset += _CHUNK.size
         self._file.sync()
         self._file.close()
-        self._fs.rename(self._path + ".tmp", self._path)
+        self._fs.rename(self._temporary, self._path)
         self._fs.sync_directory(self._directory)
         return SnapshotFile(self._path, self._header, self._body, self._offset)
 
     def abort(self) -> None:
         self._file.close()
-        self._fs.remove(self._path + ".tmp")
+        self._fs.remove(self._temporary)
 
 
 class SnapshotStore:
@@ -96,8 +98,8 @@ class SnapshotStore:
             if name.endswith(".tmp"):
                 filesystem.remove(os.path.join(directory, name))
 
-    def create(self, header: SnapshotHeader) -> SnapshotWriter:
-        return SnapshotWriter(self._fs, self._directory, header)
+    def create(self, header: SnapshotHeader, origin: str = "own") -> SnapshotWriter:
+        return SnapshotWriter(self._fs, self._directory, header, origin)
 
     def files(self) -> list[tuple[int, int, str]]:
         """(index, term, path) of the files, newest first."""

@@ -170,8 +170,8 @@ class SimulatedDisk:
     def crash(self, rng: Rng) -> None:
         for inode in {id(i): i for i in (*self.names.values(), *self._durable_names.values())}.values():
             inode.crash(rng)
-        for name, inode in self._changes[: rng.randrange(len(self._changes) + 1)]:
-            self._keep(name, inode)
+        for name, change in self._changes[: rng.randrange(len(self._changes) + 1)]:
+            self._keep(name, change)
         self._changes = []
         self.names = dict(self._durable_names)
         self.before = None

@@ -1,4 +1,4 @@
-"""Elections by the thesis: who may be elected, who may vote twice (nobody), and what PreVote and CheckQuorum prevent."""
+"""Elections by the thesis: who may be elected, who may vote twice (nobody), what PreVote and CheckQuorum prevent."""
 
 from __future__ import annotations
 

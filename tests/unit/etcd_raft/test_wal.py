@@ -1,7 +1,8 @@
-"""The write-ahead log: what was appended comes back, torn tails are cut, damage to durable data is never passed over."""
+"""The write-ahead log: what was appended comes back, torn tails are cut, damage to durable data is not passed over."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
@@ -184,10 +185,8 @@ def test_whatever_a_crash_keeps_the_acknowledged_comes_back(seed: int, appends: 
 @given(data=st.binary(max_size=300))
 def test_decoding_noise_never_fails_otherwise_than_by_value_error(data: bytes) -> None:
     records.decode_frame(data, 0)
-    try:
+    with contextlib.suppress(ValueError):
         list(records.decode_records(data))
-    except ValueError:
-        pass
 
 
 def test_on_a_real_disk(tmp_path: os.PathLike[str]) -> None:

@@ -1,0 +1,146 @@
+"""A member put together from its settings: storage, state machine, node, transport and listeners, in starting order.
+
+The joint with the API is small: `StoreMachine` is what the log applies to, `server.services` are the gRPC services
+over a node. Everything that can fail is opened before the member says anything to others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+from component_base import metrics
+from component_base.clock import Clock
+from component_base.grpc_host import GrpcHost
+from component_base.rng import Rng
+from component_base.rpc import ServerTls, Service
+from etcd_raft.founding import FoundingError, Origin, establish
+from etcd_raft.metrics import MemberMetrics
+from etcd_raft.monitoring import Monitoring
+from etcd_raft.node import NodeOptions, RaftNode
+from etcd_raft.ports import StateMachine
+from etcd_raft.raft import Message, RaftConfig, SnapshotMeta
+from etcd_raft.replica import Replica
+from etcd_raft.settings import Settings
+from etcd_raft.snapshotting import SnapshotPolicy
+from etcd_raft.storage import Storage
+from etcd_raft.transport import PeerHandler, PeerTransport, peer_service
+from etcd_raft.transport.addresses import Address
+from etcd_raft.wal import CorruptionError, DiskFileSystem, SnapshotFile, SnapshotWriter
+
+log = logging.getLogger(__name__)
+
+GRPC_OVERHEAD_BYTES = 512 * 1024
+
+
+class StartError(Exception):
+    """The member cannot start; one sentence says why and what to do."""
+
+
+class SnapshotFiles:
+    """outgoing.SnapshotSource and receiving.SnapshotSink over a Storage."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def find(self, message: Message) -> SnapshotFile | None:
+        assert message.snapshot is not None
+        return self._storage.find_snapshot(message.snapshot)
+
+    def chunks(self, file: SnapshotFile) -> Iterator[bytes]:
+        return self._storage.chunks(file)
+
+    def create(self, meta: SnapshotMeta, membership: bytes) -> SnapshotWriter:
+        return self._storage.create_snapshot(meta, membership, "received")
+
+
+class Assembly:
+    """One member's parts. `start` binds and opens, `node.run` works, `stop` ends what `start` began."""
+
+    def __init__(self, settings: Settings, clock: Clock, rng: Rng, machine: StateMachine) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.rng = rng
+        self.machine = machine
+        self.metrics = MemberMetrics()
+        self.storage = Storage(DiskFileSystem(), str(settings.data_dir))
+        self.node: RaftNode
+        self.transport: PeerTransport
+        self.monitoring: Monitoring
+        self._hosts: list[GrpcHost] = []
+
+    async def open(self) -> None:
+        """The data folder, the replica and the node. Raises StartError."""
+        settings = self.settings
+        try:
+            origin = await establish(settings, self.storage)
+            replica = await asyncio.to_thread(self._replica, origin)
+        except (CorruptionError, FoundingError) as problem:
+            raise StartError(str(problem)) from None
+        except OSError as problem:
+            raise StartError(f"cannot use --data-dir {settings.data_dir}: {problem}") from None
+        self.transport = PeerTransport(
+            replica.cluster_id,
+            replica.member_id,
+            settings.peer_client_tls,
+            SnapshotFiles(self.storage),
+            self.clock,
+            self.metrics,
+            silence_seconds=max(1.0, 3 * settings.election_ticks * settings.heartbeat_seconds),
+        )
+        options = NodeOptions(
+            tick_seconds=settings.heartbeat_seconds,
+            request_seconds=settings.request_seconds,
+            max_request_bytes=settings.max_request_bytes,
+            name=settings.name,
+            client_urls=settings.advertise_client_urls,
+            snapshots=SnapshotPolicy(entries=settings.snapshot_count),
+            seeds=origin.seeds,
+        )
+        self.node = RaftNode(replica, self.transport, self.clock, self.rng, options, self.metrics)
+        self.transport.listener = self.node
+        self.metrics.watch(self.node)
+
+    def _replica(self, origin: Origin) -> Replica:
+        config = RaftConfig(
+            member_id=origin.restart.identity.member_id,
+            election_ticks=self.settings.election_ticks,
+            pre_vote=self.settings.pre_vote,
+        )
+        return Replica(config, self.rng, self.storage, origin.restart, self.machine)
+
+    async def listen(
+        self, client_services: Sequence[Service], alarms: Callable[[], Sequence[str]] = lambda: ()
+    ) -> None:
+        """All listeners. Raises StartError if an address is taken."""
+        settings = self.settings
+        handler = PeerHandler(self.node, SnapshotFiles(self.storage), self.clock)
+        self.monitoring = Monitoring(self.node, metrics.exposition, alarms)
+        try:
+            await self._host([peer_service(handler)], settings.listen_peer, settings.peer_tls)
+            limit = settings.max_request_bytes + GRPC_OVERHEAD_BYTES
+            await self._host(client_services, settings.listen_client, settings.client_tls, limit)
+            for address in settings.listen_metrics:
+                await self.monitoring.start(address, settings.client_tls)
+        except OSError as problem:
+            raise StartError(str(problem)) from None
+
+    async def _host(
+        self, services: Sequence[Service], addresses: Sequence[Address], tls: ServerTls | None, limit: int = 0
+    ) -> None:
+        host = GrpcHost(services, limit) if limit else GrpcHost(services)
+        for address in addresses:
+            host.add_listener(address.target, tls if address.is_tls else None)
+        await host.start()
+        self._hosts.append(host)
+
+    async def stop(self) -> None:
+        """Clients first, then peers, so that what was acknowledged has left."""
+        for host in reversed(self._hosts):
+            await host.stop(0.5)
+        if hasattr(self, "monitoring"):
+            await self.monitoring.stop()
+        if hasattr(self, "transport"):
+            await self.transport.close()
+        await asyncio.to_thread(self.storage.close)

@@ -1,0 +1,508 @@
+"""One member in an event loop: the `ports.Node` that servicers hold, around `Replica`.
+
+One task works on Readys, one after the other; a thread of its own writes and syncs the log meanwhile. Proposals that
+come while it does so wait together and share the next append. Messages never wait for the disk unless they must.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from component_base.clock import Clock
+from component_base.rng import Rng
+from etcd_raft import changes
+from etcd_raft.ports import (
+    LeadershipCallback,
+    Member,
+    NodeStatus,
+    Refusal,
+    StatusCode,
+    precondition,
+    unavailable,
+)
+from etcd_raft.raft import Change, ChangeKind, EntryKind, Message, Ready, Role
+from etcd_raft.raft.membership import MembershipError
+from etcd_raft.reads import ReadRounds
+from etcd_raft.replica import Answer, Replica
+from etcd_raft.roster import MemberWords, encode_words, member_id
+from etcd_raft.snapshotting import SnapshotPolicy, Snapshotter
+
+log = logging.getLogger(__name__)
+
+BATCH_BYTES = 8 << 20
+MAX_WAITING = 20_000
+
+
+class Transport(Protocol):
+    """Carries messages, unreliably. What fails is reported through `Node.peer_unreachable` and `snapshot_sent`."""
+
+    def send(self, messages: Iterable[Message]) -> None: ...
+
+    def set_peers(self, members: Sequence[Member]) -> None:
+        """The members but oneself, whenever they change."""
+        ...
+
+    async def promote(self, leader: int, member_id: int) -> None:
+        """Ask the leader to promote a learner. Raises Refusal."""
+        ...
+
+
+class NodeMetrics(Protocol):
+    """What the node reports as it happens; everything else is read from `Node.status` when it is asked for."""
+
+    def wal_synced(self, seconds: float) -> None: ...
+    def proposal_failed(self) -> None: ...
+    def leader_changed(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    tick_seconds: float = 0.1
+    request_seconds: float = 7.0
+    """How long a proposal or a read may wait: etcd's 5 s and two election timeouts."""
+    max_request_bytes: int = 1_572_864
+    name: str = ""
+    client_urls: tuple[str, ...] = ()
+    snapshots: SnapshotPolicy = field(default_factory=SnapshotPolicy)
+    seeds: tuple[Member, ...] = ()
+    """Members to talk to until the log has told this one of the cluster it joins."""
+
+
+class StoppedError(Exception):
+    """The member cannot go on; says why in one sentence."""
+
+
+class _Waiting:
+    __slots__ = ("deadline", "future", "since")
+
+    def __init__(self, since: float, deadline: float) -> None:
+        self.since = since
+        self.deadline = deadline
+        self.future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+
+class RaftNode:
+    """Construct it, then keep `run` running. `run` ends by StoppedError, or when cancelled."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        transport: Transport,
+        clock: Clock,
+        rng: Rng,
+        options: NodeOptions,
+        metrics: NodeMetrics,
+    ) -> None:
+        self._replica = replica
+        self._raw = replica.raw
+        self._transport = transport
+        self._clock = clock
+        self._options = options
+        self._metrics = metrics
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="wal")
+        self._wake = asyncio.Event()
+        # Entries of an earlier life are applied again after a restart; a number must never meet its namesake there.
+        self._request = rng.getrandbits(31) << 32
+        self._waiting: dict[int, _Waiting] = {}
+        self._queue: list[tuple[int, bytes]] = []
+        self._changes: list[tuple[int, Change, EntryKind]] = []
+        self._reads = ReadRounds(replica.member_id, self._request, self._raw.read_index)
+        self._snapshotter = Snapshotter(replica, options.snapshots, self._on_disk)
+        self._callbacks: list[LeadershipCallback] = []
+        self._announced: tuple[bool, int] = (False, 0)
+        self._known_leader = 0
+        self._leader_lost_at = -1.0
+        self._roster_version = -1
+        self._failure = ""
+        self._is_removed_elsewhere = False
+        self._published_at = float("-inf")
+
+    # Running
+
+    async def run(self) -> None:
+        self._roster_changed()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._tick_for_ever(group), name="raft-ticks")
+                group.create_task(self._work_for_ever(), name="raft-work")
+        except* StoppedError as stopped:
+            raise stopped.exceptions[0] from None
+        finally:
+            self._failure = self._failure or "server stopped"
+            self._fail_all()
+            self._disk.shutdown(wait=True)
+
+    async def _tick_for_ever(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            await self._clock.sleep(self._options.tick_seconds)
+            self._raw.tick()
+            now = self._clock.monotonic()
+            self._expire(now)
+            self._reads.tick(now, self._timeout)
+            self._publish(now)
+            if self._snapshotter.is_due():
+                group.create_task(self._snapshotter.write(), name="snapshot")
+            self._dispatch()
+            if self._raw.has_ready() or self._queue or self._changes:
+                self._wake.set()
+
+    async def _work_for_ever(self) -> None:
+        while True:
+            if self._is_removed_elsewhere:
+                raise self._removed()
+            self._submit()
+            ready = self._replica.begin()
+            if ready is None:
+                self._campaign_when_alone()
+                if not self._raw.has_ready():
+                    self._wake.clear()
+                    await self._wake.wait()
+                continue
+            await self._work(ready)
+
+    def _campaign_when_alone(self) -> None:
+        """Nobody else can be leader, so there is nothing to wait for."""
+        if self._is_alone() and self._replica.role is Role.FOLLOWER:
+            self._raw.campaign()
+
+    def _is_alone(self) -> bool:
+        return self._raw.raft.configuration.voters == {self._replica.member_id}
+
+    async def _work(self, ready: Ready) -> None:
+        replica = self._replica
+        self._transport.send(ready.messages)
+        if not ready.must_sync:
+            self._apply(ready)
+        elif replica.applies_first(ready):
+            writing = asyncio.get_running_loop().run_in_executor(self._disk, self._persist, ready)
+            self._apply(ready)
+            await self._written(writing)
+        else:
+            await self._written(asyncio.get_running_loop().run_in_executor(self._disk, self._persist, ready))
+            self._apply(ready)
+        self._transport.send(ready.messages_after_persist)
+        replica.finish(ready)
+        now = self._clock.monotonic()
+        for state in ready.read_states:
+            self._reads.confirmed(state.index, state.context, now)
+        self._dispatch()
+        self._after_change()
+
+    def _persist(self, ready: Ready) -> None:
+        start = self._clock.monotonic()
+        self._replica.persist(ready)
+        self._metrics.wal_synced(self._clock.monotonic() - start)
+
+    async def _written(self, writing: Awaitable[None]) -> None:
+        try:
+            await writing
+        except OSError as problem:
+            self._failure = "the write-ahead log failed"
+            raise StoppedError(
+                f"cannot write the log, and what reached the disk is unknown now: {problem}; mend it and start again"
+            ) from None
+
+    async def _on_disk(self, work: Callable[[], None]) -> None:
+        await self._written(asyncio.get_running_loop().run_in_executor(self._disk, work))
+
+    def _apply(self, ready: Ready) -> None:
+        if ready.committed or ready.snapshot is not None:
+            self._answer(self._replica.apply(ready))
+            self._reads.applied(self._replica.applied_index)
+
+    def _answer(self, answers: Iterable[Answer]) -> None:
+        for answer in answers:
+            waiting = self._waiting.get(answer.request)
+            if waiting is not None and not waiting.future.done():
+                waiting.future.set_result(answer.result)
+
+    def _dispatch(self) -> None:
+        """Send what may go although a Ready is being worked on, and pass on confirmed reads."""
+        messages = self._raw.take_messages()
+        if messages:
+            self._transport.send(messages)
+        now = self._clock.monotonic()
+        for state in self._raw.take_read_states():
+            self._reads.confirmed(state.index, state.context, now)
+        self._reads.applied(self._replica.applied_index)
+
+    def _after_change(self) -> None:
+        leader = self._raw.raft.leader
+        if leader != self._known_leader:
+            if self._known_leader:
+                self._leader_lost_at = self._clock.monotonic()
+            if leader:
+                self._metrics.leader_changed()
+                log.info("member %x leads in term %d", leader, self._raw.raft.term)
+            self._known_leader = leader
+        if self._replica.roster_version != self._roster_version:
+            self._roster_changed()
+        leads = self._replica.leads_with_all_applied
+        if leads != self._announced[0] or (leads and self._announced[1] != self.term):
+            self._announced = (leads, self.term)
+            for callback in self._callbacks:
+                callback(leads, self.term)
+
+    def _roster_changed(self) -> None:
+        self._roster_version = self._replica.roster_version
+        if self._replica.is_removed:
+            raise self._removed()
+        known = {member.id: member for member in self.members()}
+        if self.member_id not in known:
+            known = {**{member.id: member for member in self._options.seeds}, **known}
+        self._transport.set_peers([member for member in known.values() if member.id != self.member_id])
+
+    def _removed(self) -> StoppedError:
+        self._failure = "the member has been permanently removed from the cluster"
+        return StoppedError("this member has been removed from the cluster; its data directory is of no more use")
+
+    # Proposals
+
+    async def propose(self, data: bytes) -> object:
+        if len(data) > self._options.max_request_bytes:
+            raise Refusal(StatusCode.INVALID_ARGUMENT, "etcdserver: request is too large")
+        return await self._wait_for(lambda request: self._queue.append((request, data)))
+
+    async def _wait_for(self, enqueue: Callable[[int], None]) -> object:
+        if self._failure:
+            raise unavailable(self._failure)
+        if len(self._waiting) >= MAX_WAITING:
+            raise Refusal(StatusCode.RESOURCE_EXHAUSTED, "etcdserver: too many requests")
+        self._request += 1
+        request, now = self._request, self._clock.monotonic()
+        waiting = self._waiting[request] = _Waiting(now, now + self._options.request_seconds)
+        enqueue(request)
+        self._wake.set()
+        try:
+            return await waiting.future
+        except Refusal:
+            self._metrics.proposal_failed()
+            raise
+        finally:
+            del self._waiting[request]
+
+    def _submit(self) -> None:
+        """Hand what waits to the core, as one batch; what nobody takes now stays."""
+        raw = self._raw
+        if self._queue:
+            batch: list[tuple[int, bytes]] = []
+            size = 0
+            for request, data in self._queue:
+                size += len(data)
+                if size > BATCH_BYTES and batch:
+                    break
+                batch.append((request, data))
+            alive = [item for item in batch if item[0] in self._waiting]
+            if not alive or self._replica.propose(alive):
+                del self._queue[: len(batch)]
+                if self._queue:
+                    self._wake.set()
+        while self._changes:
+            request, change, kind = self._changes[0]
+            if request in self._waiting and not raw.propose_change(change, kind):
+                break
+            del self._changes[0]
+
+    def _expire(self, now: float) -> None:
+        for waiting in self._waiting.values():
+            if waiting.deadline > now:
+                break
+            if not waiting.future.done():
+                waiting.future.set_exception(self._timeout(waiting.since))
+
+    def _timeout(self, since: float | None = None) -> Refusal:
+        if since is not None and self._leader_lost_at >= since:
+            return unavailable("request timed out, possibly due to previous leader failure")
+        return unavailable("request timed out")
+
+    def _fail_all(self) -> None:
+        for waiting in self._waiting.values():
+            if not waiting.future.done():
+                waiting.future.set_exception(unavailable(self._failure))
+        self._reads.fail(lambda: unavailable(self._failure))
+
+    # Reads
+
+    async def read_index(self) -> None:
+        if self._failure:
+            raise unavailable(self._failure)
+        now = self._clock.monotonic()
+        waiter = self._reads.join(now, now + self._options.request_seconds)
+        self._dispatch()
+        await waiter
+
+    # From the transport
+
+    def deliver(self, messages: Iterable[Message]) -> None:
+        if self._failure:
+            return
+        for message in messages:
+            self._raw.step(message)
+        self._dispatch()
+        if self._raw.has_ready():
+            self._wake.set()
+
+    def peer_unreachable(self, member: int) -> None:
+        self._raw.report_unreachable(member)
+
+    def snapshot_sent(self, member: int, arrived: bool) -> None:
+        self._raw.report_snapshot(member, arrived)
+        self._wake.set()
+
+    def wants_snapshot(self, message: Message) -> bool:
+        """Whether the file of this SNAPSHOT message is worth receiving."""
+        assert message.snapshot is not None
+        return message.term >= self.term and message.snapshot.index > self._raw.log.committed
+
+    def removed_elsewhere(self) -> None:
+        """A peer says that this member was removed; it may never see the entry that did it."""
+        self._is_removed_elsewhere = True
+        self._wake.set()
+
+    # Membership
+
+    async def add_member(self, peer_urls: Sequence[str], is_learner: bool = False) -> Member:
+        changes.check_add(self.members(), is_learner)
+        new = member_id(peer_urls, str(self.cluster_id), str(self._clock.now()))
+        kind = ChangeKind.ADD_LEARNER if is_learner else ChangeKind.ADD_VOTER
+        await self._change(kind, new, peer_urls=tuple(peer_urls))
+        return self._replica.roster.get(new) or Member(new, "", tuple(peer_urls), (), is_learner)
+
+    async def remove_member(self, member_id: int) -> None:
+        changes.check_remove(self.members(), member_id)
+        await self._change(ChangeKind.REMOVE, member_id)
+
+    async def promote_member(self, member_id: int) -> None:
+        if self.leader_id not in (0, self.member_id):
+            await self._transport.promote(self.leader_id, member_id)
+            return
+        changes.check_promote(self._replica, member_id)
+        await self._change(ChangeKind.ADD_VOTER, member_id)
+
+    async def update_member(self, member_id: int, peer_urls: Sequence[str]) -> None:
+        await self._change(ChangeKind.UPDATE, member_id, EntryKind.ATTRIBUTES, peer_urls=tuple(peer_urls))
+
+    async def _change(
+        self,
+        change: ChangeKind,
+        member: int,
+        kind: EntryKind = EntryKind.MEMBERSHIP,
+        name: str = "",
+        peer_urls: tuple[str, ...] = (),
+        client_urls: tuple[str, ...] = (),
+    ) -> None:
+        def enqueue(request: int) -> None:
+            words = MemberWords(self.member_id, request, name, peer_urls, client_urls)
+            self._changes.append((request, Change(change, member, encode_words(words)), kind))
+
+        result = await self._wait_for(enqueue)
+        if isinstance(result, MembershipError):
+            raise changes.refusal_of(result)
+
+    def _publish(self, now: float) -> None:
+        """Tell the cluster our name and client addresses, once, and again when they change."""
+        options, mine = self._options, self._replica.roster.get(self.member_id)
+        if mine is None or not self.leader_id or now - self._published_at < options.request_seconds:
+            return
+        if (mine.name, mine.client_urls) == (options.name, options.client_urls) or not options.name:
+            return
+        self._published_at = now
+        words = encode_words(MemberWords(0, 0, options.name, (), options.client_urls))
+        self._raw.propose_change(Change(ChangeKind.UPDATE, self.member_id, words), EntryKind.ATTRIBUTES)
+
+    async def transfer_leader(self, to: int) -> None:
+        if not self.is_leader:
+            raise precondition("not leader")
+        if to == self.member_id:
+            return
+        if to not in self._raw.raft.configuration.voters:
+            raise precondition("bad leader transferee")
+        self._raw.transfer_leader(to)
+        self._dispatch()
+        deadline = self._clock.monotonic() + self._options.request_seconds
+        while self.leader_id != to:
+            if self._clock.monotonic() >= deadline:
+                raise unavailable("request timed out, leader transfer took too long")
+            await self._clock.sleep(self._options.tick_seconds / 2)
+
+    async def hand_over(self) -> None:
+        """Before a planned stop: let somebody else lead, so that clients notice no election."""
+        raft = self._raw.raft
+        others = {
+            m: p.match for m, p in raft.progress.items() if m != self.member_id and m in raft.configuration.voters
+        }
+        if self.is_leader and others and not self._failure:
+            try:
+                await asyncio.wait_for(self.transfer_leader(max(others, key=others.__getitem__)), 1.0)
+            except (Refusal, TimeoutError):
+                log.info("no other member took over the lead; the cluster elects one")
+
+    # What is known
+
+    @property
+    def cluster_id(self) -> int:
+        return self._replica.cluster_id
+
+    @property
+    def member_id(self) -> int:
+        return self._replica.member_id
+
+    @property
+    def leader_id(self) -> int:
+        return self._raw.raft.leader
+
+    @property
+    def term(self) -> int:
+        return self._raw.raft.term
+
+    @property
+    def is_leader(self) -> bool:
+        return self._replica.role is Role.LEADER
+
+    @property
+    def is_learner(self) -> bool:
+        return self.member_id in self._raw.raft.configuration.learners
+
+    @property
+    def raft_index(self) -> int:
+        return self._raw.log.committed
+
+    @property
+    def applied_index(self) -> int:
+        return self._replica.applied_index
+
+    @property
+    def is_removed(self) -> bool:
+        return self._replica.is_removed
+
+    def is_removed_member(self, member: int) -> bool:
+        return member in self._replica.roster.removed
+
+    def members(self) -> list[Member]:
+        return self._replica.roster.members()
+
+    def peer_progress(self) -> Mapping[int, int]:
+        """On the leader: how far each member has got."""
+        return {member: progress.match for member, progress in self._raw.raft.progress.items()}
+
+    def status(self) -> NodeStatus:
+        return NodeStatus(
+            cluster_id=self.cluster_id,
+            member_id=self.member_id,
+            leader_id=self.leader_id,
+            term=self.term,
+            committed_index=self.raft_index,
+            applied_index=self.applied_index,
+            is_learner=self.is_learner,
+            has_failed=bool(self._failure),
+            pending_proposals=len(self._waiting),
+            snapshot_index=self._replica.snapshot_index,
+        )
+
+    def on_leadership(self, callback: LeadershipCallback) -> None:
+        self._callbacks.append(callback)

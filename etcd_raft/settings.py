@@ -1,0 +1,249 @@
+"""The command line, in etcd's flags, turned into one checked value. Nothing is opened or contacted here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from component_base.flags import FlagError, FlagSet, Values, parse_duration
+from component_base.rpc import ClientTls, ServerTls
+from etcd_raft.transport.addresses import Address, parse_url
+
+PROGRAM = "etcd_raft"
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    name: str
+    data_dir: Path
+    listen_client: tuple[Address, ...]
+    listen_peer: tuple[Address, ...]
+    listen_metrics: tuple[Address, ...]
+    advertise_client_urls: tuple[str, ...]
+    advertise_peer_urls: tuple[str, ...]
+    initial_cluster: dict[str, tuple[str, ...]]
+    """Peer URLs by member name."""
+    is_new_cluster: bool
+    cluster_token: str
+    client_tls: ServerTls | None
+    peer_tls: ServerTls | None
+    peer_client_tls: ClientTls | None
+    heartbeat_seconds: float
+    election_ticks: int
+    snapshot_count: int
+    quota_bytes: int
+    max_request_bytes: int
+    max_txn_ops: int
+    compaction_mode: str
+    compaction_retention: float
+    """Seconds for `periodic`, revisions for `revision`; 0 turns it off."""
+    progress_notify_seconds: float
+    pre_vote: bool
+    verbosity: int
+    log_format: str
+
+    @property
+    def request_seconds(self) -> float:
+        return 5.0 + 2 * self.election_ticks * self.heartbeat_seconds
+
+
+def flag_set() -> FlagSet:
+    flags = FlagSet(PROGRAM, "a member of the store: etcd's v3 API over a replicated log")
+    flags.string("name", "default", "this member's name, as it stands in --initial-cluster")
+    flags.string("data-dir", "", "folder of the log and the snapshots (default <name>.etcd)")
+    flags.strings("listen-client-urls", ["http://localhost:2379"], "where clients are served")
+    flags.strings("advertise-client-urls", [], "client URLs to tell the cluster (default --listen-client-urls)")
+    flags.strings("listen-peer-urls", ["http://localhost:2380"], "where other members are served")
+    flags.strings("initial-advertise-peer-urls", ["http://localhost:2380"], "peer URLs to tell the cluster")
+    flags.strings("listen-metrics-urls", [], "where /metrics, /health, /livez and /readyz are served")
+    flags.string("initial-cluster", "", "members of the new cluster: name=peer-url,…")
+    flags.choice("initial-cluster-state", "new", ("new", "existing"), "found a cluster, or join one after `member add`")
+    flags.string("initial-cluster-token", "etcd-cluster", "tells clusters apart whose addresses are the same")
+    for prefix, what in (("", "client"), ("peer-", "peer")):
+        flags.string(f"{prefix}cert-file", "", f"certificate of the {what} listeners")
+        flags.string(f"{prefix}key-file", "", f"key of --{prefix}cert-file")
+        flags.string(f"{prefix}trusted-ca-file", "", f"authority whose {what} certificates are trusted")
+        flags.boolean(f"{prefix}client-cert-auth", False, f"demand a certificate of every {what}")
+    flags.boolean("allow-plaintext", False, "permit http:// on other than loopback addresses")
+    flags.integer("heartbeat-interval", 100, "milliseconds between a leader's heartbeats", 10, 5000)
+    flags.integer("election-timeout", 1000, "milliseconds of silence before an election", 50, 50000)
+    flags.integer("snapshot-count", 10_000, "applied entries between snapshots", 1)
+    flags.integer("quota-backend-bytes", 0, "size at which writes are refused with NOSPACE (0: 2 GiB)", 0)
+    flags.integer("max-request-bytes", 1_572_864, "largest request a client may send", 1)
+    flags.integer("max-txn-ops", 128, "most operations in one transaction", 1)
+    flags.choice(
+        "auto-compaction-mode", "periodic", ("periodic", "revision"), "what --auto-compaction-retention counts"
+    )
+    flags.string("auto-compaction-retention", "0", "history to keep: hours or a duration, or revisions; 0 keeps all")
+    flags.boolean("pre-vote", True, "ask whether an election could be won before holding it")
+    flags.choice("log-level", "info", ("debug", "info", "warn", "error", "panic", "fatal"), "debug says more")
+    flags.choice("log-format", "text", ("text", "json", "console"), "how log lines look")
+    flags.duration("watch-progress-notify-interval", 600.0, "between progress notices of idle watches that want them")
+    _add_accepted(flags)
+    return flags
+
+
+def _add_accepted(flags: FlagSet) -> None:
+    """Flags that deployments of etcd set and whose effect is always on here, or not needed."""
+    for name in ("strict-reconfig-check", "initial-election-tick-advance"):
+        flags.boolean(name, True, "always on")
+    for name in ("experimental-initial-corrupt-check", "experimental-compact-hash-check-enabled"):
+        flags.boolean(name, True, "accepted: the log is always checked at start")
+    flags.duration("experimental-watch-progress-notify-interval", 0.0, "older name of --watch-progress-notify-interval")
+    flags.choice("metrics", "basic", ("basic", "extensive"), "accepted; all metrics are always there")
+    flags.choice("logger", "zap", ("zap",), "accepted")
+    flags.strings("log-outputs", ["stderr"], "accepted; lines go to stderr")
+
+
+def parse(arguments: Sequence[str] | None = None) -> Settings:
+    """Ends the process with one sentence if the flags cannot be meant."""
+    flags = flag_set()
+    values = flags.parse(arguments)
+    try:
+        return _settings(values)
+    except FlagError as error:
+        raise SystemExit(_complain(error)) from None
+
+
+def _complain(error: FlagError) -> int:
+    import sys
+
+    sys.stderr.write(f"{PROGRAM}: {error}\n")
+    return 2
+
+
+def _settings(values: Values) -> Settings:
+    heartbeat, election = values["heartbeat-interval"], values["election-timeout"]
+    if election < 5 * heartbeat:
+        raise FlagError(
+            f"--election-timeout: {election} ms must be at least 5 times --heartbeat-interval {heartbeat} ms"
+        )
+    plaintext = values["allow-plaintext"]
+    peer_urls = values["initial-advertise-peer-urls"]
+    for url in peer_urls:
+        _address("initial-advertise-peer-urls", url)
+    client = _addresses(values, "listen-client-urls", plaintext)
+    peer = _addresses(values, "listen-peer-urls", plaintext)
+    notify = values["experimental-watch-progress-notify-interval"] or values["watch-progress-notify-interval"]
+    return Settings(
+        name=values["name"],
+        data_dir=Path(values["data-dir"] or f"{values['name']}.etcd"),
+        listen_client=client,
+        listen_peer=peer,
+        listen_metrics=_addresses(values, "listen-metrics-urls", plaintext=True),
+        advertise_client_urls=_advertised(values),
+        advertise_peer_urls=peer_urls,
+        initial_cluster=_initial_cluster(values),
+        is_new_cluster=values["initial-cluster-state"] == "new",
+        cluster_token=values["initial-cluster-token"],
+        client_tls=_server_tls(values, "", client),
+        peer_tls=_server_tls(values, "peer-", peer),
+        peer_client_tls=_peer_client_tls(values),
+        heartbeat_seconds=heartbeat / 1000,
+        election_ticks=max(2, election // heartbeat),
+        snapshot_count=values["snapshot-count"],
+        quota_bytes=values["quota-backend-bytes"] or 2 * GIB,
+        max_request_bytes=values["max-request-bytes"],
+        max_txn_ops=values["max-txn-ops"],
+        compaction_mode=values["auto-compaction-mode"],
+        compaction_retention=_retention(values),
+        progress_notify_seconds=notify,
+        pre_vote=values["pre-vote"],
+        verbosity=4 if values["log-level"] == "debug" else 0,
+        log_format="json" if values["log-format"] == "json" else "text",
+    )
+
+
+def _address(flag: str, url: str) -> Address:
+    try:
+        return parse_url(url)
+    except ValueError as problem:
+        raise FlagError(f"--{flag}: {problem}") from None
+
+
+def _addresses(values: Values, flag: str, plaintext: bool) -> tuple[Address, ...]:
+    found = tuple(_address(flag, url) for url in values[flag])
+    for address in found:
+        if not address.is_tls and not address.is_loopback and not plaintext:
+            raise FlagError(f"--{flag}: {address} is neither TLS nor loopback; use https:// or add --allow-plaintext")
+    return found
+
+
+def _advertised(values: Values) -> tuple[str, ...]:
+    urls: tuple[str, ...] = values["advertise-client-urls"]
+    for url in urls:
+        _address("advertise-client-urls", url)
+    return urls or values["listen-client-urls"]
+
+
+def _initial_cluster(values: Values) -> dict[str, tuple[str, ...]]:
+    name, own = values["name"], values["initial-advertise-peer-urls"]
+    if not values["initial-cluster"]:
+        return {name: own}
+    members: dict[str, tuple[str, ...]] = {}
+    for pair in filter(None, values["initial-cluster"].split(",")):
+        member, equals, url = pair.strip().partition("=")
+        if not equals or not member:
+            raise FlagError(f"--initial-cluster: {pair!r} is not of the form name=https://host:port")
+        address = str(_address("initial-cluster", url))
+        if any(address in map(str.lower, urls) for urls in members.values()):
+            raise FlagError(f"--initial-cluster: {url} stands there twice")
+        members[member] = (*members.get(member, ()), url)
+    if name not in members:
+        raise FlagError(f"--initial-cluster: does not name this member, {name!r}; add {name}={own[0]} or set --name")
+    if sorted(members[name]) != sorted(own):
+        raise FlagError(
+            f"--initial-cluster: gives {name} the address {','.join(members[name])}, but --initial-advertise-peer-urls "
+            f"is {','.join(own)}; make them equal"
+        )
+    return members
+
+
+def _file(values: Values, flag: str) -> Path:
+    path = Path(values[flag])
+    if not path.is_file():
+        raise FlagError(f"--{flag}: there is no file {path}")
+    return path
+
+
+def _server_tls(values: Values, prefix: str, addresses: Sequence[Address]) -> ServerTls | None:
+    if not any(address.is_tls for address in addresses):
+        return None
+    if not values[f"{prefix}cert-file"] or not values[f"{prefix}key-file"]:
+        raise FlagError(f"--{prefix}cert-file and --{prefix}key-file are needed to listen on https://")
+    demands = values[f"{prefix}client-cert-auth"]
+    if demands and not values[f"{prefix}trusted-ca-file"]:
+        raise FlagError(
+            f"--{prefix}client-cert-auth: needs --{prefix}trusted-ca-file, by which certificates are checked"
+        )
+    return ServerTls(
+        certificate_file=_file(values, f"{prefix}cert-file"),
+        key_file=_file(values, f"{prefix}key-file"),
+        client_ca_file=_file(values, f"{prefix}trusted-ca-file") if demands else None,
+        require_client_certificate=demands,
+    )
+
+
+def _peer_client_tls(values: Values) -> ClientTls | None:
+    if not values["peer-trusted-ca-file"]:
+        return None
+    has_pair = values["peer-cert-file"] and values["peer-key-file"]
+    return ClientTls(
+        ca_file=_file(values, "peer-trusted-ca-file"),
+        certificate_file=_file(values, "peer-cert-file") if has_pair else None,
+        key_file=_file(values, "peer-key-file") if has_pair else None,
+    )
+
+
+def _retention(values: Values) -> float:
+    text = values["auto-compaction-retention"]
+    try:
+        if text.isdecimal():
+            return float(int(text) * (3600 if values["auto-compaction-mode"] == "periodic" else 1))
+        if values["auto-compaction-mode"] == "periodic":
+            return parse_duration(text)
+    except ValueError as problem:
+        raise FlagError(f"--auto-compaction-retention: {problem}") from None
+    raise FlagError(f"--auto-compaction-retention: {text!r} is not a number of revisions")

@@ -165,8 +165,6 @@ def main() -> int:
             os.makedirs(folder, mode=0o711, exist_ok=True)
         except OSError as error:
             fail(PROGRAM, f"folder {folder} cannot be made: {error.strerror}")
-    # CNI plugins are started by fork and exec at once: grpc's handlers for forks that go on in Python are not wanted.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     return tasks.run_service(lambda stop: serve(values, stop))
 
 

@@ -15,6 +15,7 @@ from component_base.rng import Rng
 from component_base.rpc import Code, RpcError
 from kubelet.cri_shim.containerd_client import Containerd, temporary_lease
 from kubelet.cri_shim.content_store import ContentStore
+from kubelet.cri_shim.groups import task_group
 from kubelet.cri_shim.image_catalog import MANAGED_LABELS, choose_platform
 from kubelet.cri_shim.image_refs import Reference, parse_reference
 from kubelet.cri_shim.registry_client import INDEX_TYPES, Credentials, Manifest, RegistryClient, RegistryError
@@ -98,12 +99,9 @@ class ImagePuller:
                 await self._fetch_blob(client, descriptor["digest"], int(descriptor["size"]), lease)
 
         blobs = {blob["digest"]: blob for blob in [document["config"], *document["layers"]]}
-        try:
-            async with asyncio.TaskGroup() as group:
-                for blob in blobs.values():
-                    group.create_task(fetch(blob))
-        except* (RegistryError, RpcError) as failures:
-            raise _first(failures) from None
+        async with task_group() as group:
+            for blob in blobs.values():
+                group.create_task(fetch(blob))
 
     async def _fetch_blob(self, client: RegistryClient, digest: str, size: int, lease: str) -> None:
         if await self._content.size(digest) is not None:
@@ -127,10 +125,3 @@ class ImagePuller:
                 if attempt == ATTEMPTS - 1:
                     raise
                 await self._clock.sleep(0.5 * 2**attempt)
-
-
-def _first(failures: BaseExceptionGroup[Any]) -> BaseException:
-    error: BaseException = failures
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

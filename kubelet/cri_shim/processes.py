@@ -18,6 +18,7 @@ from kubelet.cri_shim import linux_syscalls
 from kubelet.cri_shim.container_io import ContainerIO
 from kubelet.cri_shim.core import Core
 from kubelet.cri_shim.fifos import FifoReader, FifoWriter, make_fifo
+from kubelet.cri_shim.groups import task_group
 from kubelet.cri_shim.records import ContainerRecord
 from kubelet.cri_shim.streaming.channels import CommandChannels
 from kubelet.cri_shim.streaming.server import Ticket
@@ -152,7 +153,7 @@ class Processes:
         tty: bool,
     ) -> int:
         containerd = self._core.containerd
-        async with asyncio.TaskGroup() as group:
+        async with task_group() as group:
             pumps = [group.create_task(_pump(reader, sink)) for reader, sink in readers]
             await containerd.start(container_id, exec_id)
             feeders: list[asyncio.Task[None]] = []
@@ -228,7 +229,7 @@ class Processes:
         if record.state != cri.CONTAINER_RUNNING or io is None:
             raise RuntimeError(f"container {record.id} is not running")
         config = record.container_config()
-        async with asyncio.TaskGroup() as group:
+        async with task_group() as group:
             feeders = [group.create_task(self._attach_stdin(record.id, io, config, channels))]
             if config.tty:
                 feeders.append(group.create_task(self._resize(record.id, "", channels)))

@@ -138,6 +138,7 @@ class Sandboxes:
 
     async def _attach_network(self, record: SandboxRecord, config: cri.PodSandboxConfig) -> None:
         network = await asyncio.to_thread(load_network_list, self._core.settings.cni_conf_dir)
+        self._core.cni.check_plugins(network)
         record.network_list = network.to_json()
         await self._core.store.save(record)
         await linux_syscalls.create_netns(record.netns)

@@ -13,6 +13,7 @@ import logging
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 
+from kubelet.cri_shim.groups import task_group
 from kubelet.cri_shim.streaming.pipes import READ_SIZE, WebSocketPipe
 from kubelet.cri_shim.streaming.spdy_session import SpdySession, SpdyStream
 
@@ -26,7 +27,7 @@ WEBSOCKET_VERSIONS = (TUNNEL_PROTOCOL, "v4.channel.k8s.io", "v4.base64.channel.k
 async def serve_spdy(session: SpdySession, connect: Connect) -> None:
     """Pair streams as they come, each pair in a task of its own, until the client leaves."""
     waiting: dict[str, SpdyStream] = {}
-    async with asyncio.TaskGroup() as group:
+    async with task_group() as group:
         reading = group.create_task(session.run())
         while (stream := await session.accept()) is not None:
             kind = stream.headers.get("streamtype", "")
@@ -80,7 +81,7 @@ async def _forward_pair(data: SpdyStream, error: SpdyStream, connect: Connect) -
         await data.finish()
 
     try:
-        async with asyncio.TaskGroup() as group:
+        async with task_group() as group:
             sending = group.create_task(upstream())
             await group.create_task(downstream())
             # The pod closed its end: what the client still sends has nowhere to go.
@@ -111,7 +112,7 @@ async def serve_websocket_channels(pipe: WebSocketPipe, ports: Sequence[int], co
         except ConnectionError as failure:
             logger.debug("port-forward channel %d ended: %s", channel, failure)
 
-    async with asyncio.TaskGroup() as group:
+    async with task_group() as group:
         readers = []
         for index, port in enumerate(ports):
             await send(2 * index, struct.pack("<H", port))

@@ -17,6 +17,7 @@ from typing import Protocol
 from websockets.exceptions import WebSocketException
 
 from component_base.clock import Clock
+from kubelet.cri_shim.groups import task_group
 from kubelet.cri_shim.streaming import port_forward
 from kubelet.cri_shim.streaming.channels import (
     SPDY_VERSIONS,
@@ -100,8 +101,8 @@ class StreamingServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._serve_request(reader, writer)
-        except* (ConnectionError, TimeoutError, WebSocketException) as errors:
-            logger.debug("a streaming connection ended: %s", errors.exceptions[0])
+        except (ConnectionError, TimeoutError, WebSocketException) as error:
+            logger.debug("a streaming connection ended: %s", error)
         finally:
             writer.close()
 
@@ -168,7 +169,7 @@ class StreamingServer:
             await self._forward(pipe, ticket)
             return
         session = SpdySession(pipe)
-        async with asyncio.TaskGroup() as group:
+        async with task_group() as group:
             reading = group.create_task(session.run())
             try:
                 channels = await spdy_channels(session, ticket.wanted, version)
@@ -184,7 +185,7 @@ class StreamingServer:
 
     async def _command(self, ticket: Ticket, channels: CommandChannels, version: str) -> None:
         """Run the process beside the loops that feed its channels, then tell the client how it ended."""
-        async with asyncio.TaskGroup() as group:
+        async with task_group() as group:
             feeding = [group.create_task(_as_coroutine(task)) for task in channels.tasks]
             exit_code, failure = 0, None
             try:

@@ -180,7 +180,10 @@ class Node:
         return status
 
     async def exited(self, container: str) -> cri.ContainerStatus:
-        return await until(lambda: self.status(container), lambda status: status.state == cri.CONTAINER_EXITED)
+        found: cri.ContainerStatus = await until(
+            lambda: self.status(container), lambda status: status.state == cri.CONTAINER_EXITED
+        )
+        return found
 
     async def exec(self, container: str, *command: str, timeout: int = 20) -> cri.ExecSyncResponse:
         request = cri.ExecSyncRequest(container_id=container, cmd=command, timeout=timeout)
@@ -199,9 +202,12 @@ class Node:
         for item in (await self.runtime("ListPodSandbox", cri.ListPodSandboxRequest())).items:
             await self.remove(item.id)
 
-    async def close(self) -> None:
+    async def disconnect(self) -> None:
         if self._channel is not None:
             await self._channel.close()
+
+    def close(self) -> None:
+        """End the processes and remove every file, mount and interface of this node."""
         for process in (self.shim, self.containerd):
             if process is not None and process.poll() is None:
                 process.terminate()
@@ -246,4 +252,5 @@ async def started_node(*, own_plugin: bool = False, subnet: int = 77) -> AsyncIt
         yield node
         await node.clear()
     finally:
-        await node.close()
+        await node.disconnect()
+        await asyncio.to_thread(node.close)

@@ -54,6 +54,11 @@ def of_pod(pod: Mapping[str, Any]) -> set[Reference]:
     return found
 
 
+def names(pod: Mapping[str, Any], kind: str) -> set[str]:
+    """Those of one kind that the pod's spec names, of mirror pods too."""
+    return {name for found, name in _of_spec(pod["metadata"].get("name", ""), pod["spec"]) if found == kind and name}
+
+
 def _of_spec(pod_name: str, spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "serviceaccounts", spec.get("serviceAccountName") or ""
     for pull in spec.get("imagePullSecrets") or ():

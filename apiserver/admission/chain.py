@@ -1,0 +1,89 @@
+"""The chain of plugins, and what all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from apimachinery import errors, resources
+from apimachinery.errors import StatusError
+from apimachinery.resources import ResourceInfo
+from apiserver.ports import Admission, AdmissionRequest, Operation
+
+CORE = ""
+
+
+class Plugin:
+    """Does nothing: subclasses override one half or both.
+
+    `handles` are the (group, plural) that a plugin looks at, None for all, and `operations` when it does; the chain
+    asks nobody else, so that a request pays only for plugins that concern it.
+    """
+
+    name: ClassVar[str]
+    handles: ClassVar[frozenset[tuple[str, str]] | None] = None
+    operations: ClassVar[frozenset[Operation]] = frozenset(Operation)
+
+    async def mutate(self, request: AdmissionRequest) -> None:
+        """Completes `request.obj` in place, or refuses."""
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        """Refuses, or lets pass."""
+
+
+class Chain:
+    """Plugins in order; the first refusal ends the request."""
+
+    def __init__(self, plugins: Iterable[Plugin], validators: Iterable[Admission] = ()) -> None:
+        self.plugins = tuple(plugins)
+        self._validators = tuple(validators)
+        self._selected: dict[tuple[str, str, Operation], tuple[Plugin, ...]] = {}
+
+    async def mutate(self, request: AdmissionRequest) -> None:
+        for plugin in self._for(request):
+            await plugin.mutate(request)
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        for plugin in self._for(request):
+            await plugin.validate(request)
+        for validator in self._validators:
+            await validator.validate(request)
+
+    def _for(self, request: AdmissionRequest) -> Sequence[Plugin]:
+        key = (request.info.group, request.info.plural, request.operation)
+        found = self._selected.get(key)
+        if found is None:
+            found = tuple(
+                plugin
+                for plugin in self.plugins
+                if key[2] in plugin.operations and (plugin.handles is None or key[:2] in plugin.handles)
+            )
+            self._selected[key] = found
+        return found
+
+
+def refuse(request: AdmissionRequest, why: object) -> StatusError:
+    """403 about the object of the request, named as upstream names it. A refusal as `why` is passed on as it is."""
+    if isinstance(why, StatusError):
+        if why.code == 403:
+            return why
+        why = why.message
+    return errors.forbidden(request.info.plural, request.info.group, object_name(request), why)
+
+
+def object_name(request: AdmissionRequest) -> str:
+    if request.name:
+        return request.name
+    metadata = (request.obj or {}).get("metadata") or {}
+    return str(metadata.get("name") or metadata.get("generateName") or "Unknown")
+
+
+def known(group: str, version: str, plural: str) -> ResourceInfo:
+    """A built-in resource, which is always there."""
+    info = resources.find(group, version, plural)
+    assert info is not None, (group, version, plural)
+    return info
+
+
+def pods_only() -> frozenset[tuple[str, str]]:
+    return frozenset({(CORE, "pods")})

@@ -198,6 +198,19 @@ class ReplicaSet(Struct, frozen=True):
     status: ReplicaSetStatus = ReplicaSetStatus()
 
 
+class ReplicationControllerSpec(Struct, frozen=True):
+    selector: dict[str, str] = field(default_factory=dict)
+    replicas: int = 1
+    minReadySeconds: int = 0
+    template: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class ReplicationController(Struct, frozen=True):
+    metadata: Meta
+    spec: ReplicationControllerSpec = ReplicationControllerSpec()
+    status: ReplicaSetStatus = ReplicaSetStatus()
+
+
 class RollingUpdate(Struct, frozen=True):
     maxUnavailable: int | str = "25%"
     maxSurge: int | str = "25%"

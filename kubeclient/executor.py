@@ -65,12 +65,28 @@ class Executor:
             size = min(size * 2, MAX_SLICE)
 
     async def _act(self, key: Hashable, action: Action) -> None:
+        announce = action.announce if isinstance(action, Create | Delete) else None
+        try:
+            name = await self._perform(key, action)
+        except StatusError as error:
+            # A namespace that is being emptied refuses new content: expected, and nobody there to read about it.
+            if announce is not None and announce.failed is not None and not _in_ending_namespace(error):
+                reason, message = announce.failed
+                self._recorder.event(announce.reference, "Warning", reason, message.format(error=error))
+            raise
+        if announce is not None and announce.done is not None:
+            reason, message = announce.done
+            self._recorder.event(announce.reference, "Normal", reason, message.format(name=name))
+
+    async def _perform(self, key: Hashable, action: Action) -> str:
+        """Returns the name of the object that was written."""
         match action:
             case Event():
                 self._recorder.event(action.reference, action.type, action.reason, action.message)
             case Create():
                 if (made := await _unless(action.exists_is_fine, "AlreadyExists", self._create(action))) is not None:
                     self._expect_version(key, action.path, made)
+                    return str(made["metadata"]["name"])
             case Replace():
                 self._expect_version(key, action.path, await self._client.replace(action.path, action.body))
             case Patch():
@@ -80,6 +96,8 @@ class Executor:
             case Delete():
                 await _unless(True, "NotFound", self._client.delete(action.path, _delete_options(action)))
                 self._expect_deletion(key, action.path)
+                return collection_and_key(action.path)[1].rpartition("/")[2]
+        return ""
 
     def _create(self, action: Create) -> Awaitable[dict[str, Any]]:
         return self._client.create(action.path, action.body)
@@ -104,6 +122,10 @@ class Executor:
             return found is None or getattr(found.metadata, "deletionTimestamp", None) is not None
 
         self._unseen.setdefault(key, []).append((informer, seen))
+
+
+def _in_ending_namespace(error: StatusError) -> bool:
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes)
 
 
 async def _unless(fine: bool, reason: str, call: Awaitable[dict[str, Any]]) -> dict[str, Any] | None:

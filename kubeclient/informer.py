@@ -120,6 +120,15 @@ class Informer(Generic[V]):
         for value in list(self._objects.values()):
             handler(None, value)
 
+    def add_key_handler(self, callback: Callable[[str], None]) -> None:
+        """`callback` with the key of whatever came, changed or went: what most controllers need."""
+
+        def on_change(old: V | None, new: V | None) -> None:
+            meta: Any = getattr(new if new is not None else old, "metadata", None)
+            callback(f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name)
+
+        self.add_handler(on_change)
+
     async def wait_for(self, condition: Callable[[], bool]) -> None:
         """Until `condition` holds; it is looked at after each step of the copy."""
         if condition():

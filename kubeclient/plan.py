@@ -16,12 +16,22 @@ JSON = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Announce:
+    """Events to record once the outcome of an action is known; `{name}` and `{error}` are filled in."""
+
+    reference: JSON
+    done: tuple[str, str] | None = None  # (reason, message) of a Normal event
+    failed: tuple[str, str] | None = None  # (reason, message) of a Warning event
+
+
+@dataclass(frozen=True, slots=True)
 class Create:
     """POST to a collection (`/api/v1/namespaces/x/pods`)."""
 
     path: str
     body: JSON
     exists_is_fine: bool = False
+    announce: Announce | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,7 @@ class Delete:
     resource_version: str = ""
     propagation: str = "Background"
     grace_seconds: int | None = None
+    announce: Announce | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,10 @@ class Controller(Protocol):
         ...
 
     def reconcile(self, key: str, now: float) -> Plan:
-        """Pure but for reading the informers. `now` is wall time in seconds."""
+        """Pure but for reading the informers. `now` is wall time in seconds.
+
+        A controller that also has `failed(key, error)` is told when its plan was refused, before the next try.
+        """
         ...
 
 
@@ -94,6 +97,8 @@ class ControllerRunner:
             expected = isinstance(error, StatusError) and error.reason in ("Conflict", "NotFound", "AlreadyExists")
             level = logging.DEBUG if expected else logging.WARNING
             log.log(level, "%s: %s failed, to be tried again: %s", name, key, error or type(error).__name__)
+            if isinstance(error, StatusError) and (tell := getattr(self._controller, "failed", None)) is not None:
+                tell(key, error)
             self.queue.add_rate_limited(key)
             return
         except Exception:  # one bad object must not end the controller for all others

@@ -138,6 +138,9 @@ async def serve(values: Values, stop: asyncio.Event) -> int:
     parts.core.feed.close()
     await host.stop(1.0)
     await parts.streaming.stop()
+    for container_id in parts.core.store.containers:
+        if (io := parts.core.store.running(container_id).io) is not None:
+            io.close()
     following.cancel()
     await channel.close()
     return 0

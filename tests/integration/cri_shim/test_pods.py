@@ -103,6 +103,7 @@ async def test_containers_of_a_pod_share_network_memory_and_if_asked_processes(n
 
 async def test_host_namespaces_are_the_hosts_own(node: Node) -> None:
     pod = node.pod_config(network=cri.NODE, pid=cri.NODE, ipc=cri.NODE)
+    pod.hostname = ""
     sandbox = await node.sandbox(pod)
     assert (await pod_status(node, sandbox)).network.ip == ""
     config = node.container_config(["sleep", "1000"])

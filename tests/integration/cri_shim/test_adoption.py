@@ -1,0 +1,120 @@
+"""Killing the shim, or containerd, while containers run: nothing of theirs is lost, and the next life takes over."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import pytest
+
+from skiff_pb.cri import runtime_pb2 as cri
+from tests.integration.cri_shim.node import Node, until
+
+pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="session")]
+
+COUNTER = "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.02; done"
+
+
+async def restart(node: Node, number: int = signal.SIGKILL) -> None:
+    await asyncio.to_thread(node.kill_shim, number)
+    node.start_shim()
+    await node.ready()
+
+
+def numbers(node: Node, pod: cri.PodSandboxConfig) -> list[int]:
+    return [int(line.rpartition(" ")[2]) for line in node.log(pod).splitlines()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_running_container_is_taken_over_with_its_output(shim: Node, number: int) -> None:
+    pod = shim.pod_config()
+    sandbox = await shim.sandbox(pod)
+    container = await shim.run(sandbox, pod, shim.container_config(["sh", "-c", COUNTER]))
+    await until(lambda: len(numbers(shim, pod)), lambda count: count > 5)
+    before = await shim.status(container)
+    await restart(shim, number)
+    after = await shim.status(container)
+    assert after.state == cri.CONTAINER_RUNNING
+    assert (after.started_at, after.image_ref, after.log_path) == (before.started_at, before.image_ref, before.log_path)
+    seen = len(numbers(shim, pod))
+    await until(lambda: len(numbers(shim, pod)), lambda count: count > seen + 20)
+    found = numbers(shim, pod)
+    assert found == list(range(1, len(found) + 1))
+    assert (await shim.exec(container, "echo", "still")).stdout == b"still\n"
+    status = (await shim.runtime("PodSandboxStatus", cri.PodSandboxStatusRequest(pod_sandbox_id=sandbox))).status
+    assert status.state == cri.SANDBOX_READY
+    assert status.network.ip
+    await shim.runtime("StopContainer", cri.StopContainerRequest(container_id=container, timeout=0))
+    assert (await shim.status(container)).exit_code == 137
+    await shim.remove(sandbox)
+
+
+async def test_output_made_while_no_shim_lives_is_kept(shim: Node) -> None:
+    pod = shim.pod_config()
+    sandbox = await shim.sandbox(pod)
+    container = await shim.run(sandbox, pod, shim.container_config(["sh", "-c", COUNTER]))
+    await until(lambda: len(numbers(shim, pod)), lambda count: count > 5)
+    await asyncio.to_thread(shim.kill_shim)
+    seen = len(numbers(shim, pod))
+    await asyncio.sleep(1.0)
+    shim.start_shim()
+    await shim.ready()
+    await until(lambda: len(numbers(shim, pod)), lambda count: count > seen + 40)
+    found = numbers(shim, pod)
+    assert found == list(range(1, len(found) + 1))
+    assert (await shim.status(container)).state == cri.CONTAINER_RUNNING
+    await shim.remove(sandbox)
+
+
+async def test_an_end_that_nobody_watched_is_found_afterwards(shim: Node) -> None:
+    pod = shim.pod_config()
+    sandbox = await shim.sandbox(pod)
+    container = await shim.run(sandbox, pod, shim.container_config(["sh", "-c", "sleep 0.7; exit 9"]))
+    await asyncio.to_thread(shim.kill_shim)
+    await asyncio.sleep(1.2)
+    shim.start_shim()
+    await shim.ready()
+    status = await shim.exited(container)
+    assert (status.exit_code, status.reason) == (9, "Error")
+    assert 0.6 < (status.finished_at - status.started_at) / 1e9 < 1.2
+    await shim.remove(sandbox)
+
+
+async def test_standard_input_survives(shim: Node) -> None:
+    pod = shim.pod_config()
+    sandbox = await shim.sandbox(pod)
+    config = shim.container_config(["cat"])
+    config.stdin = True
+    container = await shim.run(sandbox, pod, config)
+    await restart(shim)
+    await asyncio.sleep(0.3)
+    assert (await shim.status(container)).state == cri.CONTAINER_RUNNING
+    await shim.remove(sandbox)
+
+
+async def test_pods_of_an_earlier_life_can_be_removed(shim: Node) -> None:
+    pod = shim.pod_config()
+    sandbox = await shim.sandbox(pod)
+    await shim.run(sandbox, pod, shim.container_config(["sleep", "1000"]))
+    await restart(shim)
+    await shim.remove(sandbox)
+    assert not (await shim.runtime("ListPodSandbox", cri.ListPodSandboxRequest())).items
+    assert not (await shim.runtime("ListContainers", cri.ListContainersRequest())).containers
+
+
+async def test_a_restart_of_containerd_is_survived(shim: Node) -> None:
+    pod = shim.pod_config()
+    sandbox = await shim.sandbox(pod)
+    container = await shim.run(sandbox, pod, shim.container_config(["sh", "-c", COUNTER]))
+    short = await shim.run(sandbox, pod, shim.container_config(["sh", "-c", "sleep 1; exit 4"], "short"))
+    assert shim.containerd is not None
+    shim.containerd.kill()
+    await asyncio.to_thread(shim.containerd.wait)
+    await asyncio.sleep(1.2)
+    shim.start_containerd()
+    assert (await shim.exited(short)).exit_code == 4
+    assert (await shim.status(container)).state == cri.CONTAINER_RUNNING
+    seen = len(numbers(shim, pod))
+    await until(lambda: len(numbers(shim, pod)), lambda count: count > seen + 5)
+    assert (await shim.exec(container, "true")).exit_code == 0
+    await shim.remove(sandbox)

@@ -73,9 +73,7 @@ def flag_set() -> FlagSet:
     flags.integer("quota-backend-bytes", 0, "size at which writes are refused with NOSPACE (0: 2 GiB)", 0)
     flags.integer("max-request-bytes", 1_572_864, "largest request a client may send", 1)
     flags.integer("max-txn-ops", 128, "most operations in one transaction", 1)
-    flags.choice(
-        "auto-compaction-mode", "periodic", ("periodic", "revision"), "what --auto-compaction-retention counts"
-    )
+    flags.choice("auto-compaction-mode", "periodic", ("periodic", "revision"), "unit of --auto-compaction-retention")
     flags.string("auto-compaction-retention", "0", "history to keep: hours or a duration, or revisions; 0 keeps all")
     flags.boolean("pre-vote", True, "ask whether an election could be won before holding it")
     flags.choice("log-level", "info", ("debug", "info", "warn", "error", "panic", "fatal"), "debug says more")
@@ -117,9 +115,7 @@ def _complain(error: FlagError) -> int:
 def _settings(values: Values) -> Settings:
     heartbeat, election = values["heartbeat-interval"], values["election-timeout"]
     if election < 5 * heartbeat:
-        raise FlagError(
-            f"--election-timeout: {election} ms must be at least 5 times --heartbeat-interval {heartbeat} ms"
-        )
+        raise FlagError(f"--election-timeout: {election} ms is less than 5 times --heartbeat-interval ({heartbeat} ms)")
     plaintext = values["allow-plaintext"]
     peer_urls = values["initial-advertise-peer-urls"]
     for url in peer_urls:
@@ -215,9 +211,7 @@ def _server_tls(values: Values, prefix: str, addresses: Sequence[Address]) -> Se
         raise FlagError(f"--{prefix}cert-file and --{prefix}key-file are needed to listen on https://")
     demands = values[f"{prefix}client-cert-auth"]
     if demands and not values[f"{prefix}trusted-ca-file"]:
-        raise FlagError(
-            f"--{prefix}client-cert-auth: needs --{prefix}trusted-ca-file, by which certificates are checked"
-        )
+        raise FlagError(f"--{prefix}client-cert-auth: needs --{prefix}trusted-ca-file to check certificates by")
     return ServerTls(
         certificate_file=_file(values, f"{prefix}cert-file"),
         key_file=_file(values, f"{prefix}key-file"),

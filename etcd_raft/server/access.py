@@ -1,0 +1,120 @@
+"""What all services of a member share: proposing, linearizable reads, response headers, and the limits."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from component_base.rpc import CallContext, Code, RpcError
+from etcd_raft import requests
+from etcd_raft.machine import NOSPACE, StoreMachine
+from etcd_raft.mvcc import refusals
+from etcd_raft.mvcc.transaction import Reply
+from etcd_raft.mvcc.wire import number, sized
+from etcd_raft.ports import Node, Refusal, precondition, unavailable
+from skiff_pb.etcd import rpc_pb2
+
+DEFAULT_QUOTA: Final = 2 * 1024 * 1024 * 1024
+#: What etcd adds to the limit of a request for everything around its keys and values.
+MESSAGE_OVERHEAD: Final = 512 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`quota_bytes` 0 means 2 GiB, a negative number none."""
+
+    quota_bytes: int = 0
+    max_txn_ops: int = 128
+    max_request_bytes: int = 1536 * 1024
+    watch_progress_seconds: float = 600.0
+    #: A lease must outlive an election.
+    min_lease_seconds: int = 2
+
+    @property
+    def quota(self) -> float:
+        return float("inf") if self.quota_bytes < 0 else self.quota_bytes or DEFAULT_QUOTA
+
+
+class Access:
+    """A member, seen from its services."""
+
+    def __init__(self, node: Node, store: StoreMachine, limits: Limits) -> None:
+        self.node = node
+        self.store = store
+        self.limits = limits
+        self._identity = number(b"\x08", node.cluster_id) + number(b"\x10", node.member_id)
+        self._header_of: tuple[int, int] = (-1, -1)
+        self._header = b""
+
+    def header(self, revision: int | None = None) -> bytes:
+        """The header field of a response, encoded; by default with the revision of this moment."""
+        if revision is None:
+            revision = self.store.space.revision
+        term = self.node.term
+        if self._header_of != (revision, term):
+            self._header_of = (revision, term)
+            self._header = sized(b"\x0a", self._identity + number(b"\x18", revision) + number(b"\x20", term))
+        return self._header
+
+    def header_message(self) -> rpc_pb2.ResponseHeader:
+        return rpc_pb2.ResponseHeader(
+            cluster_id=self.node.cluster_id,
+            member_id=self.node.member_id,
+            revision=self.store.space.revision,
+            raft_term=self.node.term,
+        )
+
+    async def propose(self, data: bytes) -> Reply:
+        if len(data) > self.limits.max_request_bytes:
+            raise refusals.request_too_large()
+        result = await self.node.propose(data)
+        if isinstance(result, Refusal):
+            raise result
+        assert isinstance(result, Reply), "the state machine answers each request"
+        return result
+
+    async def answer(self, data: bytes) -> bytes:
+        """Propose, and encode the whole response."""
+        reply = await self.propose(data)
+        return self.header(reply.revision) + reply.body
+
+    async def refuse_beyond_quota(self, size: int) -> None:
+        """Raise the alarm on the first request that no longer fits; from then on all members refuse to grow."""
+        if self.store.space.size + size > self.limits.quota:
+            await self.propose(requests.own(requests.Alarm(self.node.member_id, NOSPACE, True)))
+            raise refusals.no_space()
+
+
+Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
+
+
+def rpc_error(refusal: Refusal) -> RpcError:
+    return RpcError(Code(refusal.code), refusal.message)
+
+
+def check_member(access: Access, request: Any, context: CallContext) -> None:
+    """A learner serves its own reads only; who insists on a leader is told at once that there is none."""
+    node = access.node
+    if node.is_learner and not (
+        isinstance(request, rpc_pb2.StatusRequest | rpc_pb2.HashKVRequest)
+        or (isinstance(request, rpc_pb2.RangeRequest) and request.serializable)
+    ):
+        raise precondition("rpc not supported for learner")
+    if not node.leader_id and context.metadata.get("hasleader") == "true":
+        raise unavailable("no leader")
+
+
+def unary(handler: Handler) -> Handler:
+    """Refusals become RpcErrors, after the checks that every unary call is subject to."""
+
+    @functools.wraps(handler)
+    async def serve(self: Any, request: Any, context: CallContext) -> Any:
+        try:
+            check_member(self.access, request, context)
+            return await handler(self, request, context)
+        except Refusal as refusal:
+            raise rpc_error(refusal) from None
+
+    return serve  # type: ignore[return-value]

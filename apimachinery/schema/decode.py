@@ -74,6 +74,19 @@ def decode_value(info: Kinded, value: Any, data: bytes = b"", duplicates: list[s
     return Decoded(obj, findings.unknown, duplicates or [])
 
 
+def typed(info: Kinded, value: Any) -> Decoded:
+    """As `decode_value` for what a patch made; DecodeError instead of an answer, since the caller words it."""
+    if not isinstance(value, dict):
+        raise DecodeError(f"json: cannot unmarshal {json_word(value)} into Go value of type v1.{info.kind}")
+    findings = Findings()
+    node = type_of(info.group, info.version, info.kind)
+    try:
+        obj = _custom(value, findings) if node is None else node.decode(value, None, findings)
+    except RecursionError:
+        raise DecodeError("exceeded max depth") from None
+    return Decoded(obj, findings.unknown)
+
+
 def decode_options(kind: str, data: bytes, content_type: str = JSON) -> Decoded:
     """`DeleteOptions` and its like, which every group version may claim as its own."""
     info = _MetaKind(kind)

@@ -34,7 +34,9 @@ def _parse_slowly(data: bytes, complaint: str) -> Any:
     if "depth" in complaint.lower() or "recursion" in complaint.lower():
         raise SyntaxProblem("exceeded max depth")
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant)
+        written = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        return json.loads(written.decode("utf-8", "replace"))
     except json.JSONDecodeError as error:
         raise SyntaxProblem(_explain(text, error)) from None
     except RecursionError:

@@ -11,7 +11,7 @@ from apimachinery.fields import FieldError, Path, invalid
 from apimachinery.resources import ResourceInfo
 from apiserver.authn import jwt
 from apiserver.authn.service_account import resource
-from apiserver.ports import JSON, Call, Objects
+from apiserver.ports import JSON, Admission, AdmissionRequest, Call, Objects, Operation
 from apiserver.tokens.claims import Bound, Lifetime, claims
 from component_base.clock import Clock
 from component_base.rng import Rng
@@ -37,8 +37,13 @@ class Issuer:
 
 
 class TokenRequests:
-    def __init__(self, issuer: Issuer, objects: Objects, clock: Clock, rng: Rng) -> None:
+    """`admission` sees each request: what nodes may ask for is decided there."""
+
+    def __init__(
+        self, issuer: Issuer, objects: Objects, clock: Clock, rng: Rng, admission: Admission | None = None
+    ) -> None:
         self._issuer = issuer
+        self._admission = admission
         self._objects = objects
         self._clock = clock
         self._rng = rng
@@ -55,6 +60,12 @@ class TokenRequests:
         spec["audiences"] = list(spec.get("audiences") or self._issuer.audiences)
         spec.setdefault("expirationSeconds", DEFAULT_SECONDS)
         _check_duration(spec["expirationSeconds"])
+        if self._admission is not None:
+            asked = AdmissionRequest(
+                Operation.CREATE, call.info, "token", call.namespace, call.name, body, None, call.user
+            )
+            await self._admission.mutate(asked)
+            await self._admission.validate(asked)
         bound = await self._bound(call, spec.get("boundObjectRef"))
         if self._issuer.maximum and spec["expirationSeconds"] > self._issuer.maximum:
             spec["expirationSeconds"] = self._issuer.maximum

@@ -1,0 +1,83 @@
+"""Upgraded connections: the request head goes to the other server, then bytes go both ways until one side ends.
+
+SPDY and WebSocket end in the container runtime's streaming server; nothing here understands them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from apimachinery import errors
+from apiserver.ports import Scope
+from apiserver.proxy.target import Target
+from apiserver.proxy.transport import Transport
+
+CHUNK = 64 * 1024
+#: Who the client is, is between him and us; the rest concerns this hop only.
+DROPPED = frozenset({b"authorization", b"cookie", b"host", b"proxy-authorization", b"te", b"trailer", b"keep-alive"})
+DROPPED_PREFIXES = (b"impersonate-", b"x-remote-")
+BEARER_PROTOCOL = b"base64url.bearer.authorization.k8s.io."
+
+Headers = list[tuple[bytes, bytes]]
+
+
+async def splice(transport: Transport, target: Target, scope: Scope) -> None:
+    """Raises StatusError as long as nothing has been answered."""
+    upgrade = scope.get("extensions", {}).get("skiff.upgrade")
+    if upgrade is None:
+        raise errors.bad_request("Upgrade request required")
+    far_reader, far_writer = await transport.open(target)
+    try:
+        far_writer.write(request_head(scope, target))
+        near_reader, near_writer = await upgrade.hijack()
+        try:
+            await _both_ways((near_reader, near_writer), (far_reader, far_writer))
+        finally:
+            near_writer.close()
+    except ConnectionError:
+        return
+    finally:
+        far_writer.close()
+
+
+async def _both_ways(
+    near: tuple[asyncio.StreamReader, asyncio.StreamWriter], far: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        up = group.create_task(_copy(near[0], far[1]))
+        down = group.create_task(_copy(far[0], near[1]))
+        await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
+        up.cancel()
+        down.cancel()
+
+
+async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    try:
+        while data := await source.read(CHUNK):
+            sink.write(data)
+            await sink.drain()
+    except (ConnectionError, OSError):
+        return
+
+
+def request_head(scope: Scope, target: Target) -> bytes:
+    lines = [f"{scope['method']} {target.path} HTTP/1.1".encode(), b"Host: " + target.authority.encode()]
+    lines += [name + b": " + value for name, value in forwarded(scope["headers"])]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def forwarded(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """What the other server may see: no credentials, in whatever header they came."""
+    kept: Headers = []
+    for name, value in headers:
+        lower = name.lower()
+        if lower in DROPPED or lower.startswith(DROPPED_PREFIXES):
+            continue
+        if lower == b"sec-websocket-protocol":
+            protocols = [one.strip() for one in value.split(b",")]
+            value = b", ".join(one for one in protocols if not one.startswith(BEARER_PROTOCOL))
+            if not value:
+                continue
+        kept.append((name, value))
+    return kept

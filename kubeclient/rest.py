@@ -60,16 +60,28 @@ class RestClient:
         self.config = config
         self._clock = clock or SystemClock()
         self._tokens = TokenSource(config)
-        verify = config.ssl_context() if config.server.startswith("https") and transport is None else False
-        self._http = httpx.AsyncClient(
+        self._user_agent = user_agent
+        self._transport = transport
+        self._max_connections = max_connections
+        self._http = self._connections(config)
+
+    def _connections(self, config: KubeConfig) -> httpx.AsyncClient:
+        verify = config.ssl_context() if config.server.startswith("https") and self._transport is None else False
+        return httpx.AsyncClient(
             base_url=config.server,
             verify=verify,
-            transport=transport,
-            headers={"User-Agent": user_agent, "Accept": "application/json"},
+            transport=self._transport,
+            headers={"User-Agent": self._user_agent, "Accept": "application/json"},
             timeout=httpx.Timeout(REQUEST_SECONDS, connect=10.0),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=max_connections),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._max_connections),
             trust_env=False,
         )
+
+    async def use(self, config: KubeConfig) -> None:
+        """Other credentials from now on, e.g. a renewed certificate. Open watches break and are made anew."""
+        old, self._http = self._http, self._connections(config)
+        self.config, self._tokens = config, TokenSource(config)
+        await old.aclose()
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -94,7 +106,9 @@ class RestClient:
         """The deleted object or a Status, as the apiserver answers."""
         return await self._json("DELETE", path, body, params)
 
-    async def watch(self, path: str, params: Params | None = None) -> AsyncIterator[WatchEvent]:
+    async def watch(
+        self, path: str, params: Params | None = None, accept: str = "application/json"
+    ) -> AsyncIterator[WatchEvent]:
         """Events until the server ends the stream. Raises StatusError when the watch is refused at once."""
         query = _pairs(params)
         if not any(key == "timeoutSeconds" for key, _ in query):
@@ -102,7 +116,8 @@ class RestClient:
         seconds = next(int(str(value)) for key, value in query if key == "timeoutSeconds")
         query.append(("watch", "true"))
         timeout = httpx.Timeout(REQUEST_SECONDS, read=seconds + 30.0)
-        request = self._http.build_request("GET", path, params=query, headers=self._headers(), timeout=timeout)
+        headers = {**self._headers(), "Accept": accept}
+        request = self._http.build_request("GET", path, params=query, headers=headers, timeout=timeout)
         response = await self._http.send(request, stream=True)
         try:
             if response.status_code >= 400:

@@ -27,7 +27,7 @@ _SUFFIXES: dict[str, Fraction] = {
 
 def exact(amount: Amount) -> Fraction:
     text = str(amount).strip()
-    number = text.rstrip("numkMGTPEi")
+    number = text.rstrip("numkKMGTPEi")
     suffix = text[len(number) :]
     if suffix not in _SUFFIXES:
         raise ValueError(f"{text!r} is not a quantity")

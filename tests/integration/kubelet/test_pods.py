@@ -14,8 +14,6 @@ pytestmark = pytest.mark.root
 WEB = "echo hello > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"
 
 
-
-
 def container(command: str, name: str = "a", **more: Any) -> dict[str, Any]:
     return {"name": name, "command": ["sh", "-c", command], **more}
 

@@ -50,6 +50,10 @@ class FakeApi:
         found = [c for c in self.objects[path]["status"].get("conditions") or () if c["type"] == kind]
         return str(found[0]["status"]) if found else ""
 
+    def condition_of_node(self, kind: str, name: str = "node-1") -> str:
+        path = f"/api/v1/nodes/{name}"
+        return self.condition(path, kind) if path in self.objects else ""
+
     def delete_pod(self, path: str, grace: int | None = None) -> None:
         body = copy.deepcopy(self.objects[path])
         body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"

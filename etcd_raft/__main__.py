@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import sys
 
 from component_base import flags, logs
@@ -13,24 +14,38 @@ from component_base.rng import system_rng
 from component_base.tasks import run_service
 from etcd_raft import settings as command_line
 from etcd_raft.assembly import Assembly, StartError
+from etcd_raft.machine import CORRUPT, NOSPACE, StoreMachine
 from etcd_raft.node import StoppedError
 from etcd_raft.ports import Refusal
-from etcd_raft.serving import Served, serve
+from etcd_raft.server import Limits, services
 from etcd_raft.settings import PROGRAM, Settings
 
 log = logging.getLogger("etcd_raft")
 
+ALARM_NAMES = {NOSPACE: "NOSPACE", CORRUPT: "CORRUPT"}
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        quota_bytes=settings.quota_bytes,
+        max_txn_ops=settings.max_txn_ops,
+        max_request_bytes=settings.max_request_bytes,
+        watch_progress_seconds=settings.progress_notify_seconds,
+        min_lease_seconds=math.ceil(1.5 * settings.election_ticks * settings.heartbeat_seconds),
+    )
+
 
 async def run(settings: Settings, stop: asyncio.Event) -> int:
-    served = Served.create(settings, SystemClock())
-    assembly = Assembly(settings, SystemClock(), system_rng(), served.machine)
+    clock, rng, machine = SystemClock(), system_rng(), StoreMachine()
+    assembly = Assembly(settings, clock, rng, machine)
     try:
         await assembly.open()
+        hosted = services(assembly.node, machine, clock, rng, _limits(settings))
         async with asyncio.TaskGroup() as group:
-            node = group.create_task(assembly.node.run(), name="node")
-            await assembly.listen(*serve(served, assembly.node, group))
+            await assembly.listen(hosted, lambda: [ALARM_NAMES[kind] for _, kind in sorted(machine.alarms)])
+            group.create_task(assembly.node.run(), name="node")
             group.create_task(_announce(assembly), name="announce")
-            group.create_task(_until_stopped(assembly, stop, node), name="stop")
+            group.create_task(_until_stopped(assembly, stop), name="stop")
     except* StartError as problems:
         flags.fail(PROGRAM, str(problems.exceptions[0]))
     except* StoppedError as problems:
@@ -46,7 +61,7 @@ class _Stopped(Exception):
     """The signal to stop was obeyed: ends the other tasks of the group."""
 
 
-async def _until_stopped(assembly: Assembly, stop: asyncio.Event, node: asyncio.Task[None]) -> None:
+async def _until_stopped(assembly: Assembly, stop: asyncio.Event) -> None:
     await stop.wait()
     await assembly.node.hand_over()
     raise _Stopped

@@ -13,11 +13,11 @@ from typing import Protocol
 
 from component_base.rpc import ServerTls
 from etcd_raft.ports import Refusal
+from etcd_raft.server.maintenance import API_VERSION, STORAGE_VERSION
 from etcd_raft.transport.addresses import Address
 
-VERSION = "3.6.5"
 HEAD_SECONDS = 5.0
-HEALTH_SECONDS = 3.0
+HEALTH_SECONDS = 5.0
 
 Answer = tuple[int, str, bytes]
 
@@ -92,7 +92,7 @@ class Monitoring:
         return 200, "text/plain; version=0.0.4; charset=utf-8", self._exposition()
 
     async def _version(self, query: str) -> Answer:
-        return 200, "application/json", json.dumps({"etcdserver": VERSION, "etcdcluster": "3.6.0"}).encode()
+        return 200, "application/json", json.dumps({"etcdserver": API_VERSION, "etcdcluster": STORAGE_VERSION}).encode()
 
     async def _health(self, query: str) -> Answer:
         reason = await self._problem(query)

@@ -256,13 +256,16 @@ class Processes:
         record = self._core.store.sandbox(sandbox_id)
         if record.id not in self._core.store.live_sandboxes:
             raise OSError(f"sandbox {record.id} is not running")
-        refused: OSError | None = None
+        refused = []
         for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
             try:
                 return await self._connect(record.netns, family, address, port)
             except OSError as error:
-                refused = refused or error
-        raise OSError(f"failed to connect to localhost:{port} inside namespace {record.id!r}: {refused}")
+                refused.append(os.strerror(error.errno).lower() if error.errno else str(error))
+        raise OSError(
+            f"failed to connect to localhost:{port} inside namespace {record.id!r}, "
+            f"IPv4: {refused[0]}, IPv6: {refused[1]}"
+        )
 
     async def _connect(
         self, netns: str, family: socket.AddressFamily, address: str, port: int

@@ -348,4 +348,4 @@ def _check_streams(tty: bool, stdin: bool, stdout: bool, stderr: bool) -> None:
     if tty and stderr:
         raise RpcError(Code.INVALID_ARGUMENT, "tty and stderr cannot both be true")
     if not (stdin or stdout or stderr):
-        raise RpcError(Code.INVALID_ARGUMENT, "one of stdin, stdout, or stderr must be set")
+        raise RpcError(Code.INVALID_ARGUMENT, "one of stdin, stdout, and stderr must be set")

@@ -57,7 +57,7 @@ async def _forward_pair(data: SpdyStream, error: SpdyStream, connect: Connect) -
         port = int(data.headers.get("port", ""))
         reader, writer = await connect(port)
     except (OSError, ValueError) as failure:
-        await error.write(f"cannot forward port {data.headers.get('port', '')!r}: {failure}".encode())
+        await error.write(f"error forwarding port {data.headers.get('port', '')}: {failure}".encode())
         await error.finish()
         await data.finish()
         return
@@ -120,7 +120,7 @@ async def serve_websocket_channels(pipe: WebSocketPipe, ports: Sequence[int], co
             try:
                 reader, writers[2 * index] = await connect(port)
             except OSError as failure:
-                await send(2 * index + 1, f"cannot forward port {port}: {failure}".encode())
+                await send(2 * index + 1, f"error forwarding port {port}: {failure}".encode())
                 continue
             readers.append(group.create_task(downstream(2 * index, reader)))
         while message := await pipe.receive():

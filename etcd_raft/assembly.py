@@ -7,7 +7,10 @@ over a node. Everything that can fail is opened before the member says anything 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
+import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 
 from component_base import metrics
@@ -36,6 +39,17 @@ GRPC_OVERHEAD_BYTES = 512 * 1024
 
 class StartError(Exception):
     """The member cannot start; one sentence says why and what to do."""
+
+
+def _check_free(address: Address) -> None:
+    """gRPC's own complaint about a taken port is several lines long and names no reason."""
+    family, kind, protocol, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(where)
+        except OSError as problem:
+            raise OSError(f"cannot listen on {address}: {problem.strerror}") from None
 
 
 class SnapshotFiles:
@@ -69,11 +83,13 @@ class Assembly:
         self.transport: PeerTransport
         self.monitoring: Monitoring
         self._hosts: list[GrpcHost] = []
+        self._lock = -1
 
     async def open(self) -> None:
         """The data folder, the replica and the node. Raises StartError."""
         settings = self.settings
         try:
+            await asyncio.to_thread(self._lock_folder)
             origin = await establish(settings, self.storage)
             replica = await asyncio.to_thread(self._replica, origin)
         except (CorruptionError, FoundingError) as problem:
@@ -101,6 +117,17 @@ class Assembly:
         self.node = RaftNode(replica, self.transport, self.clock, self.rng, options, self.metrics)
         self.transport.listener = self.node
         self.metrics.watch(self.node)
+
+    def _lock_folder(self) -> None:
+        """Two processes on one log would destroy it. The lock goes with the process, however it ends."""
+        DiskFileSystem().make_directory(str(self.settings.data_dir))
+        self._lock = os.open(self.settings.data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(
+                f"another process uses --data-dir {self.settings.data_dir}; stop it first, or give another folder"
+            ) from None
 
     def _replica(self, origin: Origin) -> Replica:
         config = RaftConfig(
@@ -131,6 +158,7 @@ class Assembly:
     ) -> None:
         host = GrpcHost(services, limit) if limit else GrpcHost(services)
         for address in addresses:
+            await asyncio.to_thread(_check_free, address)
             host.add_listener(address.target, tls if address.is_tls else None)
         await host.start()
         self._hosts.append(host)
@@ -144,3 +172,6 @@ class Assembly:
         if hasattr(self, "transport"):
             await self.transport.close()
         await asyncio.to_thread(self.storage.close)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1

@@ -8,8 +8,10 @@ keeps of the disk what `SimulatedDisk.crash` draws.
 from __future__ import annotations
 
 import heapq
+import inspect
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from component_base.rng import Rng, seeded
 from etcd_raft.ports import AppliedEntry, Member
@@ -104,7 +106,7 @@ class World:
         self.founders = [Member(m, "", (f"http://m{m}:1",), ()) for m in self.machines]
         self.blocked: set[tuple[int, int]] = set()
         self.trace: list[str] = []
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._sequence = 0
         self._request = 0
         self._waiting: dict[tuple[int, int], tuple[str, int]] = {}
@@ -116,7 +118,7 @@ class World:
 
     # Events
 
-    def after(self, seconds: float, what: Callable[[], None]) -> None:
+    def after(self, seconds: float, what: Callable[[], object]) -> None:
         self._sequence += 1
         heapq.heappush(self._events, (self.now + seconds, self._sequence, what))
 
@@ -276,9 +278,9 @@ class World:
                 if message.kind is Kind.SNAPSHOT:
                     self._carry_snapshot(message, delay)
                 else:
-                    self.after(delay, lambda m=message: self._deliver(m))  # type: ignore[misc]
+                    self.after(delay, partial(self._deliver, message))
             if not copies and message.kind is Kind.SNAPSHOT:
-                self.after(1.0, lambda m=message: self._report(m, arrived=False))  # type: ignore[misc]
+                self.after(1.0, partial(self._report, message, arrived=False))
 
     def _deliver(self, message: Message) -> bool:
         machine = self.machines.get(message.to)
@@ -338,7 +340,7 @@ class World:
         slices = machine.snapshot
         if not self._on_disk(machine, lambda: next(slices, None)):
             return
-        if slices.gi_frame is None:
+        if inspect.getgeneratorstate(slices) == inspect.GEN_CLOSED:
             machine.snapshot = None
         else:
             self.after(0.02 * self.rng.random(), lambda: self._slice(machine, life))

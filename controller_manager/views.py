@@ -254,3 +254,173 @@ def decoded(raw: msgspec.Raw) -> dict[str, Any]:
     """A fresh, mutable copy of a raw part of an object."""
     value: dict[str, Any] = msgspec.json.decode(raw)
     return value
+
+
+# -- Services and what stands behind them
+
+
+class ServicePort(Struct, frozen=True):
+    port: int
+    name: str = ""
+    protocol: str = "TCP"
+    targetPort: int | str | None = None
+    appProtocol: str | None = None
+
+
+class ServiceSpec(Struct, frozen=True):
+    selector: dict[str, str] | None = None
+    ports: list[ServicePort] = field(default_factory=list)
+    clusterIP: str = ""
+    ipFamilies: list[str] = field(default_factory=list)
+    type: str = "ClusterIP"
+    publishNotReadyAddresses: bool = False
+
+
+class Service(Struct, frozen=True):
+    metadata: Meta
+    spec: ServiceSpec = ServiceSpec()
+
+
+class EndpointConditions(Struct, frozen=True):
+    ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
+
+
+class ObjectReference(Struct, frozen=True, omit_defaults=True):
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+class Endpoint(Struct, frozen=True, omit_defaults=True):
+    addresses: list[str]
+    conditions: EndpointConditions = EndpointConditions()
+    hostname: str | None = None
+    nodeName: str | None = None
+    targetRef: ObjectReference | None = None
+    zone: str | None = None
+
+
+class EndpointPort(Struct, frozen=True):
+    name: str = ""
+    port: int | None = None
+    protocol: str = "TCP"
+    appProtocol: str | None = None
+
+
+class EndpointSlice(Struct, frozen=True):
+    metadata: Meta
+    addressType: str = "IPv4"
+    endpoints: list[Endpoint] | None = None
+    ports: list[EndpointPort] | None = None
+
+
+class EndpointAddress(Struct, frozen=True, omit_defaults=True):
+    ip: str
+    hostname: str = ""
+    nodeName: str | None = None
+    targetRef: ObjectReference | None = None
+
+
+class EndpointSubset(Struct, frozen=True):
+    addresses: list[EndpointAddress] | None = None
+    notReadyAddresses: list[EndpointAddress] | None = None
+    ports: list[EndpointPort] | None = None
+
+
+class Endpoints(Struct, frozen=True):
+    metadata: Meta
+    subsets: list[EndpointSubset] | None = None
+
+
+# -- Nodes, namespaces, accounts
+
+
+class Taint(Struct, frozen=True, omit_defaults=True):
+    key: str
+    effect: str
+    value: str = ""
+    timeAdded: str | None = None
+
+
+class NodeSpec(Struct, frozen=True):
+    podCIDR: str = ""
+    podCIDRs: list[str] = field(default_factory=list)
+    unschedulable: bool = False
+    taints: list[Taint] = field(default_factory=list)
+    providerID: str = ""
+
+
+class NodeStatus(Struct, frozen=True):
+    conditions: list[Condition] = field(default_factory=list)
+
+
+class Node(Struct, frozen=True):
+    metadata: Meta
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+class LeaseSpec(Struct, frozen=True):
+    renewTime: str | None = None
+    holderIdentity: str | None = None
+
+
+class Lease(Struct, frozen=True):
+    metadata: Meta
+    spec: LeaseSpec = LeaseSpec()
+
+
+class NamespaceSpec(Struct, frozen=True):
+    finalizers: list[str] = field(default_factory=list)
+
+
+class NamespaceStatus(Struct, frozen=True):
+    phase: str = ""
+    conditions: list[Condition] = field(default_factory=list)
+
+
+class Namespace(Struct, frozen=True):
+    metadata: Meta
+    spec: NamespaceSpec = NamespaceSpec()
+    status: NamespaceStatus = NamespaceStatus()
+
+
+class ServiceAccount(Struct, frozen=True):
+    metadata: Meta
+    secrets: list[ObjectReference] = field(default_factory=list)
+
+
+class Secret(Struct, frozen=True):
+    """Keys of `data` alone matter here, and the token; values stay base64."""
+
+    metadata: Meta
+    type: str = ""
+    data: dict[str, str] = field(default_factory=dict)
+
+
+class ConfigMap(Struct, frozen=True):
+    metadata: Meta
+    data: dict[str, str] = field(default_factory=dict)
+
+
+class CertificateSigningRequestSpec(Struct, frozen=True):
+    request: str = ""
+    signerName: str = ""
+    usages: list[str] = field(default_factory=list)
+    username: str = ""
+    groups: list[str] = field(default_factory=list)
+    expirationSeconds: int | None = None
+
+
+class CertificateSigningRequestStatus(Struct, frozen=True):
+    certificate: str = ""
+    conditions: list[Condition] = field(default_factory=list)
+
+
+class CertificateSigningRequest(Struct, frozen=True):
+    metadata: Meta
+    spec: CertificateSigningRequestSpec = CertificateSigningRequestSpec()
+    status: CertificateSigningRequestStatus = CertificateSigningRequestStatus()

@@ -27,6 +27,8 @@ Handler = Callable[[V | None, V | None], None]
 """(old, new): old is None for what is new, new is None for what is gone."""
 Index = Callable[[V], Iterable[str]]
 
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 FIRST_DELAY = 0.5
 MAX_DELAY = 30.0
 
@@ -65,8 +67,12 @@ class Informer(Generic[V]):
         params: Mapping[str, str] | None = None,
         indexes: Mapping[str, Index[V]] | None = None,
         rng: Rng | None = None,
+        metadata_only: bool = False,
     ) -> None:
-        """`path` is the collection's (`/api/v1/pods`); `params` may narrow it by selectors."""
+        """`path` is the collection's (`/api/v1/pods`); `params` may narrow it by selectors.
+
+        With `metadata_only` the apiserver sends PartialObjectMetadata, whatever the kind.
+        """
         self.path = path
         self.synced = asyncio.Event()
         self.revision = 0
@@ -75,6 +81,8 @@ class Informer(Generic[V]):
         self._clock = clock
         self._rng = rng or system_rng()
         self._params = dict(params or {})
+        self._list_type = METADATA_LIST if metadata_only else "application/json"
+        self._watch_type = METADATA if metadata_only else "application/json"
         self._decode: Callable[[Any], V] = msgspec.json.Decoder(view).decode
         self._objects: dict[str, V] = {}
         self._handlers: list[Handler[V]] = []
@@ -163,7 +171,7 @@ class Informer(Generic[V]):
 
     async def _take_list(self, consistent: bool) -> str:
         params = dict(self._params) if consistent else {**self._params, "resourceVersion": "0"}
-        answer = _list(await self._client.get_bytes(self.path, params))
+        answer = _list(await self._client.get_bytes(self.path, params, self._list_type))
         present: set[str] = set()
         for raw in answer.items or ():
             key = self._put(raw)
@@ -181,7 +189,7 @@ class Informer(Generic[V]):
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_SECONDS - self._rng.randrange(0, 120)),
         }
-        stream = self._client.watch(self.path, params)
+        stream = self._client.watch(self.path, params, self._watch_type)
         try:
             async for event in stream:
                 revision = self.apply(event) or revision

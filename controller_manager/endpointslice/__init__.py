@@ -1,0 +1,1 @@
+"""EndpointSlices and Endpoints: the addresses behind each Service that has a selector."""

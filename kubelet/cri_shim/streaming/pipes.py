@@ -17,6 +17,7 @@ from websockets.typing import Subprotocol
 
 READ_SIZE = 64 << 10
 MAX_MESSAGE = 16 << 20
+PROTOCOL_HEADER = "Sec-WebSocket-Protocol"
 
 
 class BytePipe(Protocol):
@@ -60,18 +61,27 @@ class WebSocketPipe:
 
     async def accept(self, head: bytes, subprotocols: Sequence[str]) -> bool:
         """Answer the handshake whose bytes are `head`; False when it was refused."""
+        # Kubernetes has a subprotocol with a slash in its name, which the standard forbids and the library refuses:
+        # it goes through the library under another name.
+        aliases = {name: name.replace("/", "_") for name in subprotocols}
+        for name, alias in aliases.items():
+            head = head.replace(name.encode(), alias.encode())
         self._protocol = ServerProtocol(
-            subprotocols=[Subprotocol(name) for name in subprotocols],
-            select_subprotocol=_select(subprotocols),
+            subprotocols=[Subprotocol(alias) for alias in aliases.values()],
+            select_subprotocol=_select(list(aliases.values())),
             max_size=MAX_MESSAGE,
         )
         self._protocol.receive_data(head)
         for event in self._protocol.events_received():
             if isinstance(event, Request):
                 response = self._protocol.accept(event)
+                chosen = self._protocol.subprotocol
+                self.subprotocol = next((name for name, alias in aliases.items() if alias == chosen), None)
+                if self.subprotocol is not None:
+                    del response.headers[PROTOCOL_HEADER]
+                    response.headers[PROTOCOL_HEADER] = self.subprotocol
                 self._protocol.send_response(response)
                 await self._flush()
-                self.subprotocol = self._protocol.subprotocol
                 return response.status_code == 101
         return False
 

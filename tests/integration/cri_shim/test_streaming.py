@@ -62,6 +62,8 @@ async def target(node: Node) -> AsyncIterator[Target]:
     config = node.container_config(["sh", "-c", "httpd -p 127.0.0.1:8080 -h /www; while read l; do echo got $l; done"])
     config.stdin = True
     container = await node.run(sandbox, pod, config)
+    page = "http://127.0.0.1:8080/"
+    await until(lambda: node.exec(container, "wget", "-qO-", page), lambda answer: answer.exit_code == 0)
     yield node, sandbox, container, pod
     await node.remove(sandbox)
 

@@ -66,6 +66,8 @@ def _create_special(key: tuple[str, str], obj: Obj, now: str | None) -> None:
                 finalizers.append("kubernetes")
         case ("", "Secret"):
             merge_string_data(obj)
+        case ("", "Service"):
+            services.create(obj)
         case ("", "ServiceAccount"):
             workloads.clean_secret_references(obj)
         case ("", "Node"):
@@ -95,6 +97,7 @@ def prepare_update(info: ResourceInfo, obj: Obj, old: Obj, now: float | None = N
     match key:
         case ("", "Service"):
             services.update(obj, old)
+            services.keep_allocated(obj, old)
         case ("", "Namespace"):
             _take(obj.setdefault("spec", {}), old.get("spec") or {}, "finalizers")
         case ("", "Secret"):

@@ -7,6 +7,45 @@ from typing import Any
 Obj = dict[str, Any]
 
 
+def create(service: Obj) -> None:
+    """Old clients know `clusterIP` only."""
+    spec = service.setdefault("spec", {})
+    if spec.get("clusterIP") and not spec.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
+
+
+def keep_allocated(service: Obj, old: Obj) -> None:
+    """Carry over what was allocated before and the writer left out, and keep the two forms of the address in step."""
+    spec, before = service.setdefault("spec", {}), old.get("spec") or {}
+    if "ExternalName" not in {_type(spec), _type(before)}:
+        for field in ("clusterIP", "clusterIPs"):
+            if not spec.get(field) and before.get(field):
+                spec[field] = before[field]
+    if _has_node_ports(before) and _has_node_ports(spec):
+        used = _node_ports(before) & _node_ports(spec)
+        known = {port.get("name") or "": port.get("nodePort") for port in before.get("ports") or ()}
+        for port in spec.get("ports") or ():
+            number = known.get(port.get("name") or "")
+            if not port.get("nodePort") and number and number not in used:
+                port["nodePort"] = number
+    if _needs_health_port(before) and _needs_health_port(spec) and not spec.get("healthCheckNodePort"):
+        _copy(spec, before, "healthCheckNodePort")
+    first, known_first = spec.get("clusterIP") or "", before.get("clusterIP") or ""
+    every, known_every = spec.get("clusterIPs") or [], before.get("clusterIPs") or []
+    if known_every and not every and first == known_first:
+        spec["clusterIPs"] = known_every
+    elif first != known_first and every == known_every:
+        if first:
+            spec["clusterIPs"] = [first]
+        else:
+            spec.pop("clusterIPs", None)
+
+
+def _copy(spec: Obj, before: Obj, field: str) -> None:
+    if field in before:
+        spec[field] = before[field]
+
+
 def update(service: Obj, old: Obj) -> None:
     """Drop what the new type does not use, provided the user did not change it in the same request."""
     spec, before = service.setdefault("spec", {}), old.get("spec") or {}

@@ -1,0 +1,1 @@
+"""Namespaces that end: everything in them is deleted, then the namespace itself."""

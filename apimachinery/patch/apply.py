@@ -1,0 +1,174 @@
+"""Server-side apply: the applier states what it wants, the server merges it and keeps account of who owns what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apimachinery.errors import StatusError, apply_conflict, bad_request
+from apimachinery.fields import quote
+from apimachinery.patch import fieldset, granular, managed
+from apimachinery.patch.fieldset import Node as Fields
+from apimachinery.patch.managed import Manager, Managers, Owned
+from apimachinery.resources import ResourceInfo
+from apimachinery.schema.decode import parse, typed
+from apimachinery.schema.json_body import SyntaxProblem
+from apimachinery.schema.nodes import DecodeError, Field
+
+_BEFORE = "before-first-apply"
+
+
+def decode(info: ResourceInfo, data: bytes) -> tuple[dict[str, Any], list[str]]:
+    """The configuration in a body, which may be YAML or JSON, and its duplicate fields; StatusError 400."""
+    try:
+        config, duplicates = parse(data, "application/yaml" if data[:1] != b"{" else "application/json")
+    except SyntaxProblem as error:
+        raise bad_request(f"error decoding YAML: {error}") from None
+    if not isinstance(config, dict):
+        raise bad_request("error decoding YAML: the patch must be an object")
+    version, kind = config.get("apiVersion") or "", config.get("kind") or ""
+    if version != info.api_version:
+        raise bad_request(
+            f"Incorrect version specified in apply patch. Specified patch version: {version}, "
+            f"expected: {info.api_version}"
+        )
+    if kind != info.kind:
+        raise bad_request(f"Incorrect kind specified in apply patch. Specified: {kind}, expected: {info.kind}")
+    if (config.get("metadata") or {}).get("managedFields") is not None:
+        raise bad_request("metadata.managedFields must be nil")
+    return config, duplicates
+
+
+def apply(
+    info: ResourceInfo,
+    live: dict[str, Any] | None,
+    config: dict[str, Any],
+    manager: str,
+    force: bool,
+    now: str,
+    subresource: str = "",
+) -> dict[str, Any]:
+    """The object after the configuration has been applied by `manager`, its managed fields included.
+
+    `live` is None when the object is created. StatusError 409 names every field another manager owns with another
+    value, unless `force` takes them over. Defaults are the caller's business, after this.
+    """
+    root = managed.root(info)
+    wanted = _typed(info, config)
+    current = managed.bare(live) if live is not None else {"apiVersion": info.api_version, "kind": info.kind}
+    try:
+        managers = _managers(info, live, current, root, now)
+        return _Applier(info, root, managers, subresource, now).run(current, wanted, manager, force, live is None)
+    except granular.KeyMissing as error:
+        raise _failed(info, config, str(error)) from None
+
+
+def _typed(info: ResourceInfo, config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration in canonical spelling; whatever the schema does not know is an error here, not a warning."""
+    try:
+        decoded = typed(info, config)
+    except DecodeError as error:
+        raise _failed(info, config, str(error)) from None
+    if decoded.unknown:
+        name = decoded.unknown[0].partition(" field ")[2].strip('"')
+        raise _failed(info, config, f".{name}: field not declared in schema")
+    return decoded.obj
+
+
+def _failed(info: ResourceInfo, config: dict[str, Any], cause: str) -> StatusError:
+    metadata = config.get("metadata") or {}
+    name = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
+    return StatusError(500, "", f"failed to create typed patch object ({name}; {info.gvk}): {cause}")
+
+
+def _managers(
+    info: ResourceInfo, live: dict[str, Any] | None, current: dict[str, Any], root: Field, now: str
+) -> Managers:
+    """The object's managers; fields of an object without any belong to one made up for them."""
+    if live is None:
+        return {}
+    managers = managed.read((live.get("metadata") or {}).get("managedFields"))
+    if managers:
+        return managers
+    before = managed.manager_of(_BEFORE, managed.UPDATE, info, "")
+    found = granular.compare(managed.empty_object(root), current, root)
+    return managed.record({}, found, before, info.api_version, now)
+
+
+class _Applier:
+    """One application of one configuration."""
+
+    def __init__(self, info: ResourceInfo, root: Field, managers: Managers, subresource: str, now: str) -> None:
+        self._info = info
+        self._root = root
+        self._managers = managers
+        self._subresource = subresource
+        self._now = now
+        self._ignored = managed.ignored(info, subresource)
+
+    def run(
+        self, live: dict[str, Any], config: dict[str, Any], name: str, force: bool, created: bool
+    ) -> dict[str, Any]:
+        manager = managed.manager_of(name, managed.APPLY, self._info, self._subresource)
+        merged: dict[str, Any] = granular.merge(live, config, self._root)
+        fields = fieldset.without_prefixes(granular.to_fields(config, self._root), self._ignored)
+        last = self._managers.get(manager)
+        managers = dict(self._managers)
+        managers[manager] = Owned(fields, self._info.api_version, last.time if last else "")
+        if last is not None:
+            merged = self._prune(merged, last.fields, managers)
+        before = managed.empty_object(self._root) if created else live
+        found = granular.compare(before, merged, self._root).without(self._ignored)
+        left, conflicts = managed.take(managers, found, without=manager)
+        if conflicts and not force:
+            raise _conflict(conflicts)
+        changed = created or merged != live
+        return self._finish(merged, left, manager, changed)
+
+    def _finish(self, merged: dict[str, Any], managers: Managers, manager: Manager, changed: bool) -> dict[str, Any]:
+        mine = managers[manager]
+        fields = managed.strip(mine.fields)
+        if fields:
+            time = self._now if changed or not mine.time else mine.time
+            managers[manager] = Owned(fields, mine.api_version, time)
+        else:
+            del managers[manager]
+        result = merged | {"metadata": dict(merged.get("metadata") or {})}
+        managed.store(result, managers)
+        return result
+
+    def _prune(self, merged: dict[str, Any], last: Fields, managers: Managers) -> dict[str, Any]:
+        """Without what this manager applied before, does not now, and nobody else claims."""
+        owned: Fields = {}
+        for one in managers.values():
+            owned = fieldset.union(owned, one.fields)
+        if not fieldset.difference(managed.strip(last), owned):
+            return merged
+        named = self._named
+        before, everything = named(last), named(granular.to_fields(merged, self._root))
+        pruned = granular.remove(merged, before, self._root)
+        keep = fieldset.union(named(granular.to_fields(pruned, self._root)), named(owned))
+        pruned = granular.remove(merged, fieldset.difference(everything, keep), self._root)
+        gone = fieldset.difference(everything, named(granular.to_fields(pruned, self._root)))
+        result: dict[str, Any] = granular.remove(merged, fieldset.intersection(gone, before), self._root)
+        return result
+
+    def _named(self, fields: Fields) -> Fields:
+        return granular.with_named_fields(fields, self._root)
+
+
+def _conflict(conflicts: Managers) -> StatusError:
+    found = [
+        (manager, fieldset.text(path)) for manager, owned in conflicts.items() for path in fieldset.paths(owned.fields)
+    ]
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": path}
+        for manager, path in found
+    ]
+    if len(found) == 1:
+        manager, path = found[0]
+        return apply_conflict(causes, f"Apply failed with 1 conflict: conflict with {manager}: {path}")
+    lines = []
+    for manager in sorted(conflicts, key=lambda one: quote(one.name)):
+        lines.append(f"conflicts with {manager}:")
+        lines.extend(f"- {path}" for owner, path in found if owner == manager)
+    return apply_conflict(causes, f"Apply failed with {len(found)} conflicts: {chr(10).join(lines)}")

@@ -1,0 +1,264 @@
+"""Who manages which fields of an object: reading, updating and writing `metadata.managedFields`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from apimachinery.fields import quote
+from apimachinery.patch import fieldset, granular
+from apimachinery.patch.fieldset import Node as Fields
+from apimachinery.resources import ResourceInfo
+from apimachinery.schema.build import object_meta, type_of
+from apimachinery.schema.nodes import Field, ListNode, Node, ObjectNode
+
+UPDATE, APPLY = "Update", "Apply"
+_MAX_UPDATERS = 10
+_BUCKET = "ancient-changes"
+_MAX_NAME = 128
+#: Identity and bookkeeping belong to the server; nobody manages them.
+_NEVER_MANAGED: Fields = {
+    "f:apiVersion": {},
+    "f:kind": {},
+    "f:metadata": {
+        ".": {},
+        **{
+            f"f:{name}": {}
+            for name in (
+                "name",
+                "namespace",
+                "creationTimestamp",
+                "selfLink",
+                "uid",
+                "clusterName",
+                "generation",
+                "managedFields",
+                "resourceVersion",
+            )
+        },
+    },
+}
+#: Struct fields which every object of a kind has, empty or not: their being there is nobody's doing.
+_ALWAYS_THERE = frozenset({"metadata", "spec", "status", "template", "strategy", "updateStrategy", "jobTemplate"})
+
+
+class Manager(NamedTuple):
+    """What tells two entries apart. Appliers have one entry whatever the version, so theirs is left empty."""
+
+    name: str
+    operation: str
+    api_version: str
+    subresource: str
+
+    def __str__(self) -> str:
+        """As conflicts name it."""
+        text = quote(self.name)
+        if self.subresource:
+            text += f" with subresource {quote(self.subresource)}"
+        return f"{text} using {self.api_version}" if self.operation == UPDATE else text
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """The fields of one manager, in the version it wrote them, and when."""
+
+    fields: Fields
+    api_version: str
+    time: str
+
+
+Managers = dict[Manager, Owned]
+
+
+def manager_of(name: str, operation: str, info: ResourceInfo, subresource: str) -> Manager:
+    return Manager(name, operation, info.api_version if operation == UPDATE else "", subresource)
+
+
+def default_manager(user_agent: str) -> str:
+    """Who says no name is called after the program in its User-Agent: the part before the first slash."""
+    return user_agent.partition("/")[0][:_MAX_NAME]
+
+
+def root(info: ResourceInfo) -> Field:
+    """The type of the whole object; a custom resource's metadata is typed, the rest deduced from its values."""
+    node: Node | None = type_of(info.group, info.version, info.kind)
+    if node is None:
+        node = ObjectNode(f"{info.group}.{info.version}.{info.kind}")
+        node.fields = {"metadata": Field("metadata", object_meta())}
+    return Field("", node)
+
+
+def ignored(info: ResourceInfo, subresource: str) -> Fields:
+    """What a request to this resource or subresource cannot change."""
+    if subresource == "status":
+        return {"f:spec": {}}
+    return {"f:status": {}} if not subresource and info.subresource("status") is not None else {}
+
+
+def read(entries: Any) -> Managers:
+    """The managers of an object; entries that are malformed make the whole list void, as if there were none."""
+    managers: Managers = {}
+    for entry in entries or ():
+        if not isinstance(entry, dict) or entry.get("operation") not in (UPDATE, APPLY):
+            return {}
+        fields = entry.get("fieldsV1") or {}
+        if entry.get("fieldsType") not in (None, "", "FieldsV1") or not fieldset.check(fields):
+            return {}
+        operation, version = str(entry["operation"]), str(entry.get("apiVersion", ""))
+        manager = Manager(
+            str(entry.get("manager", "")),
+            operation,
+            version if operation == UPDATE else "",
+            str(entry.get("subresource", "")),
+        )
+        owned = Owned(fields, version, str(entry.get("time", "")))
+        if manager in managers:
+            owned = replace(owned, fields=fieldset.union(managers[manager].fields, fields))
+        managers[manager] = owned
+    return managers
+
+
+def write(managers: Managers) -> list[dict[str, Any]]:
+    """The entries in their canonical order."""
+    entries = []
+    for manager, owned in managers.items():
+        entry: dict[str, Any] = {
+            "manager": manager.name,
+            "operation": manager.operation,
+            "apiVersion": owned.api_version,
+        }
+        if owned.time:
+            entry["time"] = owned.time
+        entry |= {"fieldsType": "FieldsV1", "fieldsV1": owned.fields}
+        if manager.subresource:
+            entry["subresource"] = manager.subresource
+        entries.append(entry)
+    entries.sort(
+        key=lambda one: (
+            one["operation"],
+            one.get("time", ""),
+            one["manager"],
+            one["apiVersion"],
+            one.get("subresource", ""),
+        )
+    )
+    return entries
+
+
+def store(obj: dict[str, Any], managers: Managers) -> None:
+    metadata = obj.setdefault("metadata", {})
+    if managers:
+        metadata["managedFields"] = write(managers)
+    else:
+        metadata.pop("managedFields", None)
+
+
+def bare(obj: dict[str, Any]) -> dict[str, Any]:
+    """The object without its managers, sharing everything else."""
+    metadata = obj.get("metadata")
+    if not metadata or "managedFields" not in metadata:
+        return obj
+    return obj | {"metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
+
+
+def empty_object(typed: Field) -> dict[str, Any]:
+    """What an object is compared with when it is created: the structs and lists every object of the kind has."""
+    node = typed.node
+    empty: dict[str, Any] = {}
+    for name, field in node.fields.items() if isinstance(node, ObjectNode) else ():
+        if isinstance(field.node, ObjectNode) and (field.required or name in _ALWAYS_THERE):
+            empty[name] = empty_object(field)
+        elif isinstance(field.node, ListNode) and field.required:
+            empty[name] = []
+    return empty
+
+
+def take(managers: Managers, found: granular.Comparison, without: Manager | None = None) -> tuple[Managers, Managers]:
+    """The managers without what has been changed or removed under them, and what the changes took from each."""
+    changed = fieldset.union(found.modified, found.added)
+    left: Managers = {}
+    conflicts: Managers = {}
+    for manager, owned in managers.items():
+        if manager == without:
+            left[manager] = owned
+            continue
+        fields = owned.fields
+        taken = fieldset.intersection(fields, changed) if changed else {}
+        if taken:
+            conflicts[manager] = replace(owned, fields=taken)
+            fields = fieldset.difference(fields, taken)
+        if found.removed:
+            fields = fieldset.difference(fields, found.removed)
+        if fields:
+            left[manager] = owned if fields is owned.fields else replace(owned, fields=fields)
+    return left, conflicts
+
+
+def strip(fields: Fields) -> Fields:
+    return fieldset.difference(fields, _NEVER_MANAGED)
+
+
+def record(managers: Managers, found: granular.Comparison, manager: Manager, api_version: str, now: str) -> Managers:
+    """The managers after `manager` has changed what was found, by anything but apply."""
+    left, _ = take(managers, found)
+    mine = strip(fieldset.union(found.modified, found.added))
+    if not mine:
+        return left
+    before = left.get(manager)
+    if before is not None:
+        mine = fieldset.union(before.fields, mine)
+    left[manager] = Owned(mine, api_version, now)
+    return _capped(left)
+
+
+def _capped(managers: Managers) -> Managers:
+    """At most ten entries of updaters: the oldest share one bucket per version."""
+    updaters = sorted((one for one in managers if one.operation == UPDATE), key=lambda one: (managers[one].time, one))
+    surplus = len(updaters) - _MAX_UPDATERS
+    buckets = {one.api_version for one in updaters if one.name == _BUCKET}
+    for manager in updaters:
+        if surplus <= 0:
+            break
+        if manager.name == _BUCKET:
+            continue
+        owned = managers.pop(manager)
+        bucket = Manager(_BUCKET, UPDATE, manager.api_version, "")
+        before = managers.get(bucket)
+        fields = fieldset.union(before.fields, owned.fields) if before else owned.fields
+        managers[bucket] = Owned(fields, owned.api_version, owned.time)
+        surplus -= 1 if manager.api_version in buckets else 0
+        buckets.add(manager.api_version)
+    return managers
+
+
+def update(
+    info: ResourceInfo, old: dict[str, Any] | None, new: dict[str, Any], manager: str, now: str, subresource: str = ""
+) -> None:
+    """Writes `new`'s managed fields for a create (`old` is None), an update or a patch other than apply.
+
+    `now` is the RFC 3339 time of the request. Nothing changed means nothing written, so that such a request stays one
+    without effect.
+    """
+    entries = (new.get("metadata") or {}).get("managedFields")
+    held = ((old or {}).get("metadata") or {}).get("managedFields")
+    reset = entries == [] or entries == [{}]
+    managers = {} if reset else _first(read(entries) if not subresource else {}, held)
+    bare_new = bare(new)
+    if not managers and old is not None:
+        store(new, {})
+        return
+    typed = root(info)
+    before = bare(old) if old is not None else empty_object(typed)
+    identity = manager_of(manager, UPDATE, info, subresource)
+    unmanaged = ignored(info, subresource) if old is not None else {}
+    try:
+        found = granular.compare(before, bare_new, typed).without(unmanaged)
+        managers = record(managers, found, identity, info.api_version, now)
+    except granular.KeyMissing:
+        managers = {}
+    store(new, managers)
+
+
+def _first(managers: Managers, entries: Iterable[Any] | None) -> Managers:
+    return managers or read(entries)

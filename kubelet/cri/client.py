@@ -126,11 +126,8 @@ class CriClient:
         return list(answer.stats)
 
     async def events(self) -> AsyncIterator[cri.ContainerEventResponse]:
-        async def request() -> AsyncIterator[cri.GetEventsRequest]:
-            yield cri.GetEventsRequest()
-
         try:
-            async for event in self._runtime.stream(_RUNTIME, "GetContainerEvents", request()):
+            async for event in self._runtime.stream(_RUNTIME, "GetContainerEvents", cri.GetEventsRequest()):
                 yield event
         except RpcError as error:
             raise RuntimeFailure(error.code.name, error.message) from error

@@ -236,7 +236,12 @@ def _phase(given: StatusInputs, inits: Sequence[JSON], statuses: Sequence[JSON])
             if not should_restart(pod, container, ended["exitCode"]):
                 return "Failed"
             return "Failed" if given.terminal else "Pending"
-    waiting = running = stopped = succeeded = restarting = 0
+    waiting = stopped = succeeded = restarting = 0
+    # A pod whose containers are done still runs while its sidecars do.
+    running = sum(
+        container.is_sidecar and "running" in status["state"]
+        for container, status in zip(pod.spec.init_containers or (), inits, strict=True)
+    )
     for container, status in zip(pod.spec.containers, statuses, strict=True):
         ended = status["state"].get("terminated")
         if status["state"].get("running"):

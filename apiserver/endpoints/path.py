@@ -38,9 +38,7 @@ def parse(method: str, path: str, query: dict[str, str]) -> Target:
     return Target(path, method.lower())
 
 
-def _resource(
-    method: str, path: str, group: str, version: str, parts: list[str], query: dict[str, str]
-) -> Target:
+def _resource(method: str, path: str, group: str, version: str, parts: list[str], query: dict[str, str]) -> Target:
     target = Target(path, _VERBS.get(method, method.lower()), group, version)
     if parts[0] == "watch" and len(parts) > 1:  # the deprecated form, which old tools still use
         target.verb, parts = "watch", parts[1:]

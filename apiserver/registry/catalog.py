@@ -1,4 +1,4 @@
-"""The served resources: the built-in ones, and those that appear while running (custom resources, aggregated groups)."""
+"""The served resources: the built-in ones, and those that appear while running (custom ones, aggregated groups)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Objects in etcd and in memory: keys and values of upstream's layout, a cache that follows the store, and its watchers."""
+"""Objects in etcd and in memory: keys and values in upstream's layout, a cache that follows the store, watchers."""

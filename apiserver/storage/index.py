@@ -1,4 +1,4 @@
-"""What the cache knows of an object without decoding it whole: name, labels, and the fields its kind can be selected by.
+"""What the cache knows of an object without decoding all of it: name, labels, and the fields to select its kind by.
 
 The selectable fields per kind are upstream's; clients such as `kubectl describe` (events of an object) and kubelets
 (pods of a node) depend on them.

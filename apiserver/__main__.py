@@ -1,0 +1,76 @@
+"""`python -m apiserver`: joins the store, the API and its guards, and serves them until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import sys
+from pathlib import Path
+
+from apiserver import options
+from apiserver.assembly import Assembly
+from apiserver.authn.options import client_ca_files
+from component_base import logs
+from component_base.clock import SystemClock
+from component_base.flags import fail
+from component_base.tasks import run_service, spawn
+from serving.host import HttpsServer
+
+log = logging.getLogger("apiserver")
+#: How long clients with open watches get to leave.
+STOP_SECONDS = 2.0
+
+
+async def serve(chosen: options.Options, stop: asyncio.Event) -> int:
+    clock = SystemClock()
+    try:
+        assembly = Assembly(chosen, clock)
+    except (ValueError, OSError) as error:
+        fail(options.PROGRAM, str(error))
+    values = chosen.values
+    server = HttpsServer(
+        assembly.app,
+        values["bind-address"],
+        chosen.port,
+        Path(values["tls-cert-file"]),
+        Path(values["tls-private-key-file"]),
+        [Path(file) for file in client_ca_files(values)],
+        clock=clock,
+    )
+    background = assembly.start()
+    waiting = spawn(stop.wait(), "wait for the end")
+    loading = spawn(assembly.loaded(), "wait for the store")
+    await asyncio.wait([waiting, loading], return_when=asyncio.FIRST_COMPLETED)
+    if not stop.is_set():
+        try:
+            await server.start()
+        except OSError as error:
+            fail(options.PROGRAM, str(error))
+        spawn(assembly.bootstrap(server.port), "bootstrap")
+        ready = spawn(assembly.ready.wait(), "wait until ready")
+        await asyncio.wait([waiting, ready], return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            gc.collect()
+            gc.freeze()
+            sys.stdout.write(f"apiserver: serving https://{chosen.address}:{server.port}\n")
+            sys.stdout.flush()
+        await stop.wait()
+        assembly.stopping()
+        await clock.sleep(values["shutdown-delay-duration"])
+        assembly.end_watches()
+        await server.stop(STOP_SECONDS)
+    for task in (*background, loading):
+        task.cancel()
+    await assembly.close()
+    return 0
+
+
+def main() -> int:
+    chosen = options.parse()
+    logs.setup("apiserver", chosen.values["v"], chosen.values["logging-format"])
+    return run_service(lambda stop: serve(chosen, stop))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

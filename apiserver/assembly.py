@@ -1,0 +1,137 @@
+"""All parts of one apiserver, joined."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from apiserver import admission, app
+from apiserver.authn import options as authn
+from apiserver.authz import modes
+from apiserver.bootstrap import start as bootstrap
+from apiserver.discovery.serve import Discovery
+from apiserver.endpoints.core import Core
+from apiserver.endpoints.server import ApiServer, Limits
+from apiserver.health import Health, ping
+from apiserver.openapi.serve import OpenApi
+from apiserver.options import Options
+from apiserver.registry.catalog import Catalog
+from apiserver.registry.kubernetes_service import KubernetesService
+from apiserver.registry.objects import StoredObjects
+from apiserver.registry.services import ServiceSide
+from apiserver.registry.writer import Writer
+from apiserver.storage.compaction import compact_for_ever
+from apiserver.storage.feed import Feed
+from apiserver.storage.listing import Lister
+from apiserver.storage.store import ObjectStore
+from apiserver.tokens import options as tokens
+from component_base.clock import Clock
+from component_base.rng import system_rng
+from component_base.rpc import RpcError
+from component_base.tasks import spawn
+from kubeclient.etcd3 import EtcdClient
+
+log = logging.getLogger(__name__)
+#: A store that does not answer within this is down, as far as /readyz is concerned.
+PROBE_SECONDS = 2.0
+BOOTSTRAP_RETRY_SECONDS = 1.0
+
+
+class Assembly:
+    def __init__(self, chosen: Options, clock: Clock) -> None:
+        """Raises ValueError or OSError with a sentence for flags and files that cannot work."""
+        values = chosen.values
+        self._chosen = chosen
+        self._clock = clock
+        self.ready = asyncio.Event()
+        self._stopping = False
+        rng = system_rng()
+        self._etcd = EtcdClient(values["etcd-servers"], chosen.etcd_tls, clock)
+        self.catalog = Catalog()
+        self.feed = Feed(self._etcd, clock)
+        store = ObjectStore(self._etcd, clock)
+        self.writer = Writer(self.feed, store, None, clock, rng, int(values["event-ttl"]))
+        self.objects = StoredObjects(self.feed, store, self.writer)
+        for info in self.catalog.stored():
+            self.feed.cache(info)
+        self._services = ServiceSide(self.objects, store, chosen.service_ranges, chosen.node_ports, rng)
+        self.writer.sides["services"] = self._services
+        self._kubernetes = KubernetesService(self.objects, self._etcd, chosen, clock)
+        authenticator = authn.build(values, self.objects, clock)
+        authorizer = modes.build(values, self.objects)
+        self.writer.admission = admission.build(values, self.objects, authorizer, clock, rng)
+        external = f"{values['external-hostname'] or chosen.address}:{chosen.port}"
+        signed = tokens.build(values, self.objects, authenticator, authorizer, clock, external, rng)
+        self.core = Core(
+            self.catalog, self.feed, Lister(self._etcd, self.feed), self.writer, clock, rng, dict(signed.answerers)
+        )
+        self.core.min_request_timeout = values["min-request-timeout"]
+        self.health = self._health()
+        shell = app.Shell(
+            Discovery(self.catalog, external),
+            OpenApi(self.catalog),
+            signed.documents,
+            app.build(self.catalog, self.health, signed.documents, Path(values["log-dir"])),
+        )
+        limits = Limits(
+            values["max-requests-inflight"], values["max-mutating-requests-inflight"], values["request-timeout"]
+        )
+        self.app = ApiServer(self.core, authenticator, authorizer, shell, limits)
+
+    def _health(self) -> Health:
+        async def store() -> str:
+            try:
+                async with asyncio.timeout(PROBE_SECONDS):
+                    await self._etcd.range(b"/registry/health", count_only=True)
+            except (RpcError, TimeoutError) as error:
+                return f"the store does not answer: {error}"
+            return ""
+
+        async def bootstrapped() -> str:
+            return "" if self.ready.is_set() else "not finished"
+
+        async def informed() -> str:
+            return "" if self.feed.ready.is_set() else "not finished"
+
+        async def staying() -> str:
+            return "process is shutting down" if self._stopping else ""
+
+        checks = {"ping": ping, "log": ping, "etcd": store, "informer-sync": informed}
+        checks["poststarthook/rbac/bootstrap-roles"] = bootstrapped
+        checks["shutdown"] = staying
+        return Health(checks, {"informer-sync", "shutdown"})
+
+    def start(self) -> list[asyncio.Task[None]]:
+        """What runs beside the requests."""
+        running = [spawn(self.feed.run(), "follow the store")]
+        if interval := self._chosen.values["etcd-compaction-interval"]:
+            running.append(spawn(compact_for_ever(self._etcd, self._clock, interval), "compact the store"))
+        return running
+
+    async def loaded(self) -> None:
+        await self.feed.ready.wait()
+
+    async def bootstrap(self, port: int) -> None:
+        """The objects every cluster has. Tried again until the store takes them."""
+        while True:
+            try:
+                await bootstrap.run(self._chosen.values, self.objects)
+                await self._services.start()
+                await self._kubernetes.publish(port)
+                break
+            except* Exception as group:  # noqa: BLE001 - a cluster without its roles is of no use: never give up
+                log.warning("creating the cluster's own objects: %s; trying again", group.exceptions[0])
+            await self._clock.sleep(BOOTSTRAP_RETRY_SECONDS)
+        self.ready.set()
+        await self._kubernetes.keep(port)
+
+    def stopping(self) -> None:
+        self._stopping = True
+
+    def end_watches(self) -> None:
+        self.feed.end_watches()
+
+    async def close(self) -> None:
+        await self._kubernetes.withdraw()
+        await self._etcd.close()

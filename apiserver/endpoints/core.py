@@ -1,0 +1,143 @@
+"""What every verb needs, and the options that come in queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from apimachinery import errors
+from apimachinery.resources import ResourceInfo
+from apimachinery.selectors import parse_fields, parse_labels
+from apiserver.endpoints.exchange import Exchange
+from apiserver.endpoints.path import is_true
+from apiserver.endpoints.render import Renderer
+from apiserver.ports import Answerer, Connector
+from apiserver.registry.catalog import Catalog
+from apiserver.registry.writer import Write, Writer
+from apiserver.storage.cache import Entry
+from apiserver.storage.feed import Feed
+from apiserver.storage.index import ALIASES, Indexer
+from apiserver.storage.listing import Lister
+from component_base.clock import Clock
+from component_base.rng import Rng
+
+Matches = Callable[[Entry], bool]
+
+
+@dataclass(slots=True)
+class Core:
+    catalog: Catalog
+    feed: Feed
+    lister: Lister
+    writer: Writer
+    clock: Clock
+    rng: Rng
+    answerers: dict[tuple[str, str], Answerer] = field(default_factory=dict)
+    """By (plural, subresource)."""
+    connectors: dict[tuple[str, str], Connector] = field(default_factory=dict)
+    min_request_timeout: float = 1800.0
+
+    def renderer(self, exchange: Exchange, info: ResourceInfo) -> Renderer:
+        return Renderer(info, exchange.representation, exchange.query.get("includeObject", ""), self.clock)
+
+
+def write_of(exchange: Exchange) -> Write:
+    """Raises StatusError 422 for options that mean nothing."""
+    query = exchange.query
+    if "dryRun" in query:
+        for name, value in exchange.pairs:
+            if name == "dryRun" and value not in ("All", ""):
+                raise errors.StatusError(
+                    422,
+                    "Invalid",
+                    f' "" is invalid: dryRun: Unsupported value: "{value}": supported values: "All"',
+                )
+    dry_run = query.get("dryRun") == "All"
+    options: dict[str, Any] = {k: query[k] for k in ("fieldManager", "fieldValidation") if k in query}
+    if dry_run:
+        options["dryRun"] = ["All"]
+    return Write(exchange.user, dry_run, options, exchange.warnings)
+
+
+def field_validation(exchange: Exchange) -> str:
+    """Ignore, Warn or Strict. Raises StatusError 422."""
+    asked = exchange.query.get("fieldValidation", "")
+    if asked not in ("", "Ignore", "Warn", "Strict"):
+        raise errors.StatusError(
+            422,
+            "Invalid",
+            f'fieldValidation: Unsupported value: "{asked}": supported values: "Ignore", "Strict", "Warn"',
+        )
+    return asked or "Warn"
+
+
+def revision_of(exchange: Exchange) -> int | None:
+    """`resourceVersion` of a read: None when absent. Raises StatusError 400."""
+    text = exchange.query.get("resourceVersion", "")
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit():
+        message = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise errors.bad_request(message)
+    return int(text)
+
+
+def limit_of(exchange: Exchange) -> int:
+    text = exchange.query.get("limit", "")
+    if not text:
+        return 0
+    try:
+        return max(0, int(text))
+    except ValueError:
+        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+
+
+def selection(exchange: Exchange, info: ResourceInfo, indexer: Indexer) -> tuple[Matches | None, tuple[str, str]]:
+    """What the selectors of a query match (None: everything), and their texts. Raises StatusError 400."""
+    query = exchange.query
+    label_text, field_text = query.get("labelSelector", ""), query.get("fieldSelector", "")
+    name = exchange.target.name
+    if not label_text and not field_text and not name:
+        return None, ("", "")
+    try:
+        labels, fields = parse_labels(label_text), parse_fields(field_text)
+    except ValueError as error:
+        raise errors.bad_request(str(error)) from None
+    wanted = _requirements(info, indexer, fields)
+    if name and not any(field == "metadata.name" for field, _, _ in wanted):
+        wanted.append(("metadata.name", True, name))
+    by_label = None if labels.is_everything else labels.matches
+    key = (str(labels), ",".join(f"{f}{'=' if equal else '!='}{v}" for f, equal, v in wanted))
+    if not wanted:
+        return (None, key) if by_label is None else (lambda entry: by_label(entry.labels)), key
+    if len(wanted) == 1 and wanted[0][1] and by_label is None:
+        only, _, value = wanted[0]
+        return (lambda entry: entry.fields.get(only) == value), key
+
+    def matches(entry: Entry) -> bool:
+        if by_label is not None and not by_label(entry.labels):
+            return False
+        return all((entry.fields.get(field) == value) is equal for field, equal, value in wanted)
+
+    return matches, key
+
+
+def _requirements(info: ResourceInfo, indexer: Indexer, fields: Any) -> list[tuple[str, bool, str]]:
+    aliases = ALIASES.get(info.group_resource, {})
+    found = []
+    for one in fields.requirements:
+        stored = aliases.get(one.field, one.field)
+        if stored not in indexer.selectable:
+            raise errors.bad_request(_unknown_field(info, one.field, len(indexer.selectable) > 2))
+        found.append((stored, one.operator in ("=", "=="), one.value))
+    return found
+
+
+def _unknown_field(info: ResourceInfo, name: str, own: bool) -> str:
+    if own:
+        return f"field label not supported: {name}"
+    return f'"{name}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+
+
+__all__ = ["Core", "field_validation", "is_true", "limit_of", "revision_of", "selection", "write_of"]

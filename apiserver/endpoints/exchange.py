@@ -1,0 +1,173 @@
+"""One HTTP request on its way through the server, and the ways to answer it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+import yaml
+
+from apimachinery import errors
+from apimachinery.errors import StatusError
+from apiserver.endpoints.accept import JSON, PLAIN, YAML, Representation, negotiate, pretty_wanted
+from apiserver.endpoints.path import Target, parse
+from apiserver.ports import ANONYMOUS, Receive, Scope, Send, User
+
+#: As upstream: compressing less than this costs more than it saves.
+COMPRESS_FROM_BYTES = 128 * 1024
+#: From here on compression is moved off the loop's thread.
+COMPRESS_ASIDE_BYTES = 1024 * 1024
+MAX_WARNINGS_BYTES = 4096
+Header = tuple[bytes, bytes]
+_NO_CACHE: Header = (b"cache-control", b"no-cache, private")
+
+
+class Exchange:
+    """Headers and queries are read on first use: most requests need few of them."""
+
+    __slots__ = (
+        "_headers",
+        "_pairs",
+        "_query",
+        "audit_id",
+        "method",
+        "path",
+        "receive",
+        "representation",
+        "scope",
+        "send",
+        "started",
+        "status",
+        "target",
+        "user",
+        "warnings",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self._headers: dict[str, str] | None = None
+        self._pairs: list[tuple[str, str]] | None = None
+        self._query: dict[str, str] | None = None
+        self.user: User = ANONYMOUS
+        self.warnings: list[str] = []
+        self.representation: Representation = PLAIN
+        self.status = 0
+        self.started = False
+        self.audit_id = ""
+        self.target: Target = parse(self.method, self.path, self.query)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Lower-case names; repeated headers are joined by line breaks, as none of them may hold one."""
+        if self._headers is None:
+            found: dict[str, str] = {}
+            for name, value in self.scope["headers"]:
+                key, text = name.decode("latin-1"), value.decode("latin-1")
+                found[key] = f"{found[key]}\n{text}" if key in found else text
+            self._headers = found
+        return self._headers
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        if self._pairs is None:
+            raw: bytes = self.scope.get("query_string", b"")
+            self._pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True) if raw else []
+        return self._pairs
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The first value of each name."""
+        if self._query is None:
+            self._query = {}
+            for name, value in self.pairs:
+                self._query.setdefault(name, value)
+        return self._query
+
+    @property
+    def client_certificate(self) -> bytes | None:
+        tls = self.scope.get("extensions", {}).get("skiff.tls")
+        return tls["client_certificate"] if tls else None
+
+    def choose(self, watch: bool = False) -> Representation:
+        """Settle the representation of the answer. Raises StatusError 406."""
+        accept = self.headers.get("accept", "").replace("\n", ",")
+        self.representation = negotiate(accept, watch, pretty_wanted(self.query, self.headers.get("user-agent", "")))
+        return self.representation
+
+    # -- Answers
+
+    def head(self, content_type: str, extra: Iterable[Header] = ()) -> list[Header]:
+        self.audit_id = self.audit_id or self.headers.get("audit-id", "") or str(uuid.uuid4())
+        headers = [(b"audit-id", self.audit_id.encode("latin-1")), _NO_CACHE, (b"content-type", content_type.encode())]
+        headers += [(b"warning", warning) for warning in _warnings(self.warnings)]
+        headers += extra
+        return headers
+
+    async def answer(self, status: int, body: bytes, content_type: str = JSON, extra: Iterable[Header] = ()) -> None:
+        headers = self.head(content_type, extra)
+        if len(body) >= COMPRESS_FROM_BYTES and "gzip" in self.headers.get("accept-encoding", ""):
+            if len(body) >= COMPRESS_ASIDE_BYTES:
+                body = await asyncio.to_thread(gzip.compress, body, 1)
+            else:
+                body = gzip.compress(body, 1)
+            headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+        headers.append((b"content-length", b"%d" % len(body)))
+        await self.begin(status, headers)
+        await self.send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
+
+    async def begin(self, status: int, headers: Sequence[Header]) -> None:
+        self.status = status
+        self.started = True
+        await self.send({"type": "http.response.start", "status": status, "headers": list(headers)})
+
+    async def answer_json(self, status: int, data: bytes, extra: Iterable[Header] = ()) -> None:
+        """`data` is JSON; people and YAML readers get it in their form."""
+        shape = self.representation
+        if shape.media_type == YAML:
+            await self.answer(status, as_yaml(data), YAML, extra)
+        elif shape.pretty:
+            pretty = orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2)
+            await self.answer(status, pretty, JSON, extra)
+        else:
+            await self.answer(status, data, JSON, extra)
+
+    async def answer_object(self, status: int, obj: Any, extra: Iterable[Header] = ()) -> None:
+        await self.answer_json(status, orjson.dumps(obj), extra)
+
+    async def refuse(self, error: StatusError) -> None:
+        extra: list[Header] = []
+        if error.retry_after and error.code in (429, 503, 500, 504):
+            extra.append((b"retry-after", b"%d" % error.retry_after))
+        if error.code == 401:
+            extra.append((b"www-authenticate", b'Basic realm="kubernetes-master"'))
+        await self.answer_object(error.code, error.body(), extra)
+
+
+def as_yaml(data: bytes) -> bytes:
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text: str = yaml.dump(orjson.loads(data), Dumper=dumper, default_flow_style=False, allow_unicode=True)
+    return text.encode()
+
+
+def _warnings(texts: list[str]) -> Iterable[bytes]:
+    room = MAX_WARNINGS_BYTES
+    for text in dict.fromkeys(texts):
+        clean = text.replace("\\", "\\\\").replace('"', '\\"')
+        line = "".join(c if c.isprintable() else " " for c in clean).encode("utf-8", "replace")
+        room -= len(line)
+        if room < 0:
+            return
+        yield b'299 - "%b"' % line
+
+
+def too_slow() -> StatusError:
+    return errors.timeout("request did not complete within the allotted timeout")

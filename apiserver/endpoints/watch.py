@@ -1,0 +1,167 @@
+"""GET with `watch`: a stream of changes, from a revision, from the present state, or beginning with the whole state."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+from apimachinery import errors
+from apimachinery.resources import ResourceInfo
+from apiserver.endpoints.core import Core, is_true, revision_of, selection
+from apiserver.endpoints.exchange import Exchange
+from apiserver.endpoints.list import refused_option
+from apiserver.endpoints.render import Renderer
+from apiserver.storage.cache import Change, Entry
+from apiserver.storage.watchers import Group, Watcher
+from component_base.tasks import spawn
+
+BOOKMARK_SECONDS = 60.0
+#: Bookmarks also come shortly before the watch ends by its timeout, so that the client can go on from there.
+BEFORE_END_SECONDS = 2.0
+CHUNK_BYTES = 256 * 1024
+
+
+async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
+    shape = exchange.choose(watch=True)
+    query = exchange.query
+    revision, initial = revision_of(exchange), is_true(query.get("sendInitialEvents"))
+    check_options(query, initial)
+    cache, hub = core.feed.cache(info), core.feed.hub(info)
+    matches, texts = selection(exchange, info, cache.indexer)
+    namespace = exchange.target.namespace if info.namespaced else ""
+    renderer = core.renderer(exchange, info)
+    timeout = timeout_of(core, query)
+    if revision is None:
+        await core.feed.fresh()
+    elif revision:
+        await core.feed.reached(revision)
+    changes: list[Change] | None = []
+    entries: Iterable[Entry] = ()
+    if initial or not revision:
+        if initial or "sendInitialEvents" not in query:
+            entries = list(cache.within(namespace))
+    else:
+        changes = cache.since(revision)
+        if changes is None:
+            raise errors.expired(f"too old resource version: {revision} ({cache.floor})")
+    # From here until the watcher has joined nothing may be awaited.
+    at = core.feed.revision
+    watcher = Watcher()
+    view = (namespace, *texts, *renderer.view)
+
+    def make() -> Group:
+        if namespace and matches is not None:
+            return Group(lambda entry: entry.namespace == namespace and matches(entry), renderer.event)
+        if namespace:
+            return Group(lambda entry: entry.namespace == namespace, renderer.event)
+        return Group(matches or (lambda entry: True), renderer.event, everything=matches is None)
+
+    group = hub.join(view, make, watcher)
+    past = chunks(group.initial(watcher, entries, changes or ()))
+    past = itertools.chain([next(past, b"")], past)  # what comes first must be rendered before anything live
+    stream = Stream(core, exchange, watcher, renderer, timeout, is_true(query.get("allowWatchBookmarks")))
+    try:
+        await stream.run(past, at if initial else None, shape.media_type)
+    finally:
+        hub.leave(view, watcher)
+
+
+def check_options(query: dict[str, str], initial: bool) -> None:
+    match = query.get("resourceVersionMatch", "")
+    if "sendInitialEvents" in query:
+        if match != "NotOlderThan":
+            raise refused_option(
+                "resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            )
+    elif match:
+        raise refused_option(
+            "resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        )
+    if query.get("continue"):
+        raise refused_option("continue", "continue is forbidden for watch")
+
+
+def timeout_of(core: Core, query: dict[str, str]) -> float:
+    try:
+        asked = int(query.get("timeoutSeconds", "0") or 0)
+    except ValueError:
+        raise errors.bad_request("timeoutSeconds is not a whole number") from None
+    if asked > 0:
+        return float(asked)
+    return core.min_request_timeout * (1.0 + core.rng.random())
+
+
+def chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Joined to writes of a good size."""
+    batch: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        batch.append(piece)
+        size += len(piece)
+        if size >= CHUNK_BYTES:
+            yield b"".join(batch)
+            batch, size = [], 0
+    if batch:
+        yield b"".join(batch)
+
+
+class Stream:
+    """Sends what a watcher gets, until the client goes, the time is up, or the watcher is closed."""
+
+    def __init__(
+        self, core: Core, exchange: Exchange, watcher: Watcher, renderer: Renderer, timeout: float, bookmarks: bool
+    ) -> None:
+        self._core = core
+        self._exchange = exchange
+        self._watcher = watcher
+        self._renderer = renderer
+        self._bookmarks = bookmarks
+        self._end = core.clock.monotonic() + timeout
+
+    async def run(self, past: Iterator[bytes], initial_at: int | None, media_type: str) -> None:
+        exchange = self._exchange
+        await exchange.begin(200, exchange.head(media_type))
+        await self._send(b"")
+        listening = spawn(self._listen(), f"watch {exchange.path}")
+        try:
+            for piece in past:
+                if piece:
+                    await self._send(piece)
+            if initial_at is not None and self._bookmarks:
+                await self._send(self._renderer.bookmark(initial_at, True))
+            await self._follow()
+        finally:
+            listening.cancel()
+        await exchange.send({"type": "http.response.body", "body": b""})
+
+    async def _send(self, data: bytes) -> None:
+        await self._exchange.send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _listen(self) -> None:
+        """Ends the watch when the client leaves."""
+        while (await self._exchange.receive())["type"] != "http.disconnect":
+            pass
+        self._watcher.close()
+
+    async def _follow(self) -> None:
+        watcher, clock = self._watcher, self._core.clock
+        marked = clock.monotonic()
+        final = False
+        while True:
+            now = clock.monotonic()
+            until = min(self._end, marked + BOOKMARK_SECONDS) if self._bookmarks else self._end
+            if self._bookmarks and not final:
+                until = min(until, max(self._end - BEFORE_END_SECONDS, now))
+            woken = await watcher.wait(max(0.0, until - now))
+            data = watcher.take()
+            if data:
+                await self._send(data)
+            if watcher.closed:
+                return
+            now = clock.monotonic()
+            if now >= self._end:
+                return
+            if not woken and self._bookmarks:
+                final = final or now >= self._end - BEFORE_END_SECONDS
+                marked = now
+                await self._send(self._renderer.bookmark(self._core.feed.revision, False))

@@ -1,0 +1,376 @@
+"""How objects are created, changed and removed: the order of defaults, admission, strategy, validation and the store.
+
+Everything that writes goes through here: the verbs of the API and the server's own parts.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from apimachinery import defaults, errors, strategies, timestamps, validation
+from apimachinery.errors import StatusError
+from apimachinery.resources import ResourceInfo
+from apiserver.ports import LOOPBACK, Admission, AdmissionRequest, Operation, User
+from apiserver.registry import deletion, versions
+from apiserver.storage import encoding
+from apiserver.storage.cache import Entry
+from apiserver.storage.feed import Feed
+from apiserver.storage.store import ObjectStore
+from component_base.clock import Clock
+from component_base.rng import Rng
+from kubeclient.etcd3 import KeyValue
+
+JSON = dict[str, Any]
+Change = Callable[[JSON], Awaitable[JSON | None]]
+_NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+_MAX_GENERATED_BASE = 63 - 5
+_NAME_TRIES = 8
+_SWAP_TRIES = 100
+_RV_ON_CREATE = "resourceVersion should not be set on objects to be created"
+
+
+@dataclass(slots=True)
+class Write:
+    """Who writes and how; shared by the steps of one request."""
+
+    user: User = LOOPBACK
+    dry_run: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    admit: bool = True
+    raw: bool = False
+    """The change is the server's own and complete: no defaults, admission, strategy or validation."""
+    manage: Callable[[JSON, JSON | None, str], None] | None = None
+    """Records in managedFields who wrote what: (new, old, subresource)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    entry: Entry
+    created: bool = False
+    removed: bool = False
+
+
+class Side(Protocol):
+    """What else a kind's writes do, such as taking and giving back a Service's addresses.
+
+    `prepare` runs before validation and may change `new`; what it returns is told whether the write took place.
+    """
+
+    async def prepare(self, new: JSON | None, old: JSON | None, dry_run: bool) -> Callable[[bool], Awaitable[None]]: ...
+
+
+class Writer:
+    def __init__(
+        self, feed: Feed, store: ObjectStore, admission: Admission | None, clock: Clock, rng: Rng, event_ttl: int = 3600
+    ) -> None:
+        self._feed = feed
+        self._store = store
+        self.admission = admission
+        self._clock = clock
+        self._rng = rng
+        self._event_ttl = event_ttl
+        self.sides: dict[str, Side] = {}
+
+    # -- Create
+
+    async def create(self, info: ResourceInfo, obj: JSON, write: Write) -> Entry:
+        """`obj` is decoded and its namespace settled; it is changed in place."""
+        metadata = obj["metadata"]
+        generate = metadata.get("generateName") or ""
+        generated = bool(generate) and not metadata.get("name")
+        if metadata.get("resourceVersion"):
+            raise StatusError(500, "", _RV_ON_CREATE)
+        self._system_fields(metadata)
+        for attempt in range(_NAME_TRIES if generated else 1):
+            if generated:
+                metadata["name"] = self._name(generate)
+            if attempt == 0:
+                await self._prepare(info, obj, write)
+            try:
+                return await self._insert(info, obj, write)
+            except StatusError as error:
+                last = attempt + 1 == _NAME_TRIES
+                if not generated or error.reason != "AlreadyExists":
+                    raise
+                if last:
+                    raise errors.generated_name_conflict(info.plural, info.group, metadata["name"]) from None
+        raise AssertionError("the loop returns or raises")
+
+    def _system_fields(self, metadata: JSON) -> None:
+        metadata["uid"] = str(uuid.uuid4())
+        metadata["creationTimestamp"] = timestamps.format(self._clock.now())
+        for name in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"):
+            metadata.pop(name, None)
+
+    def _name(self, base: str) -> str:
+        return base[:_MAX_GENERATED_BASE] + "".join(self._rng.choice(_NAME_LETTERS) for _ in range(5))
+
+    async def _prepare(self, info: ResourceInfo, obj: JSON, write: Write) -> None:
+        defaults.apply(info, obj)
+        if write.manage is not None:
+            write.manage(obj, None, "")
+        if write.admit and self.admission is not None:
+            await self.admission.mutate(_admission(Operation.CREATE, info, "", obj, None, write))
+            defaults.apply(info, obj)
+        strategies.prepare_create(info, obj, self._clock.now())
+
+    async def _insert(self, info: ResourceInfo, obj: JSON, write: Write) -> Entry:
+        metadata = obj["metadata"]
+        name, namespace = metadata.get("name") or "", metadata.get("namespace") or ""
+        settle = await self._side(info, obj, None, write)
+        done = False
+        try:
+            if found := validation.validate_create(info, obj):
+                raise errors.invalid(info.group, info.kind, name, found)
+            if write.admit and self.admission is not None:
+                await self.admission.validate(_admission(Operation.CREATE, info, "", obj, None, write))
+            entry = await self._store_new(info, obj, namespace, name, write)
+            done = not write.dry_run
+            return entry
+        finally:
+            if settle is not None:
+                await settle(done)
+
+    async def _store_new(self, info: ResourceInfo, obj: JSON, namespace: str, name: str, write: Write) -> Entry:
+        key = info.key(namespace, name)
+        value = encoding.for_storage(versions.to_stored(info, obj))
+        if write.dry_run:
+            if await self._store.latest(key) is not None:
+                raise errors.already_exists(info.plural, info.group, name)
+            return self._entry(info, key, value, 0)
+        outcome = await self._store.create(key, value, self._ttl(info))
+        if not outcome.done:
+            raise errors.already_exists(info.plural, info.group, name)
+        return self._entry(info, key, value, outcome.revision)
+
+    def _ttl(self, info: ResourceInfo) -> int:
+        return self._event_ttl if info.plural == "events" and info.kind == "Event" else 0
+
+    def _entry(self, info: ResourceInfo, key: str, value: bytes, revision: int, lease: int = 0) -> Entry:
+        cache = self._feed.cache(info)
+        data = encoding.with_revision(value, revision) if revision else value
+        return Entry(key[len(cache.prefix) :], data, revision, cache.indexer.summary(value), lease)
+
+    def _from_store(self, info: ResourceInfo, kv: KeyValue) -> Entry:
+        return self._entry(info, kv.key.decode(), kv.value, kv.mod_revision, kv.lease)
+
+    async def _side(
+        self, info: ResourceInfo, new: JSON | None, old: JSON | None, write: Write
+    ) -> Callable[[bool], Awaitable[None]] | None:
+        side = self.sides.get(info.group_resource)
+        return await side.prepare(new, old, write.dry_run) if side is not None else None
+
+    # -- Update
+
+    async def update(
+        self,
+        info: ResourceInfo,
+        namespace: str,
+        name: str,
+        change: Change,
+        write: Write,
+        subresource: str = "",
+        create: bool = False,
+        options: deletion.Options | None = None,
+    ) -> Written:
+        """`change` gets the object in `info`'s version and returns what it shall be, None for no change.
+
+        It may be called several times: first with the cache's state, then with the store's when that was stale. With
+        `create` an absent object is created from what `change` makes of an empty one. `options`: preconditions.
+        """
+        entry, certain = await self._current(info, namespace, name)
+        for _ in range(_SWAP_TRIES):
+            if entry is None:
+                if not create:
+                    raise errors.not_found(info.plural, info.group, name)
+                obj = await change({})
+                assert obj is not None
+                return Written(await self.create(info, obj, write), created=True)
+            try:
+                written = await self._try_update(info, entry, change, write, subresource, options)
+            except StatusError:
+                if certain:
+                    raise
+                written = None
+            if written is not None:
+                return written
+            kv = await self._store.latest(info.key(namespace, name))
+            entry, certain = (self._from_store(info, kv) if kv else None), True
+        raise errors.modified(info.plural, info.group, name)
+
+    async def _current(self, info: ResourceInfo, namespace: str, name: str) -> tuple[Entry | None, bool]:
+        entry = self._feed.cache(info).get(namespace if info.namespaced else "", name)
+        if entry is not None:
+            return entry, False
+        kv = await self._store.latest(info.key(namespace, name))
+        return (self._from_store(info, kv) if kv else None), True
+
+    async def _try_update(
+        self,
+        info: ResourceInfo,
+        entry: Entry,
+        change: Change,
+        write: Write,
+        subresource: str,
+        options: deletion.Options | None,
+    ) -> Written | None:
+        """None: somebody else was faster. Raises what the state at hand calls for."""
+        old = versions.from_stored(info, entry.copy())
+        if options is not None:
+            deletion.check_preconditions(info, old, options)
+        new = await change(versions.from_stored(info, entry.copy()))
+        if new is None:
+            return Written(entry)
+        self._check_identity(info, new, old, subresource)
+        if write.raw:
+            return await self._replace(info, entry, new, write)
+        self._fill(new, old)
+        defaults.apply(info, new)
+        strategies.prepare_subresource_update(info, subresource, new, old, self._clock.now())
+        if write.manage is not None:
+            write.manage(new, old, subresource)
+        request = _admission(Operation.UPDATE, info, subresource, new, old, write)
+        if write.admit and self.admission is not None:
+            await self.admission.mutate(request)
+        settle = await self._side(info, new, old, write) if not subresource else None
+        done = False
+        try:
+            if subresource:
+                found = validation.validate_subresource_update(info, subresource, new, old)
+            else:
+                found = validation.validate_update(info, new, old)
+            if found:
+                raise errors.invalid(info.group, info.kind, entry.name, found)
+            if write.admit and self.admission is not None:
+                await self.admission.validate(request)
+            written = await self._replace(info, entry, new, write)
+            done = written is not None and not write.dry_run
+            return written
+        finally:
+            if settle is not None:
+                await settle(done)
+
+    async def _replace(self, info: ResourceInfo, entry: Entry, new: JSON, write: Write) -> Written | None:
+        key = f"{info.etcd_prefix}/{entry.key}"
+        value = encoding.for_storage(versions.to_stored(info, new))
+        if deletion.finished(info, new):
+            return await self._remove(info, entry, self._entry(info, key, value, entry.revision), write)
+        if encoding.with_revision(value, entry.revision) == entry.data:
+            return await self._unchanged(info, entry)
+        if write.dry_run:
+            return Written(self._entry(info, key, value, entry.revision))
+        outcome = await self._store.replace(key, value, entry.revision, self._ttl(info), entry.lease)
+        if not outcome.done:
+            return None
+        return Written(self._entry(info, key, value, outcome.revision))
+
+    async def _unchanged(self, info: ResourceInfo, entry: Entry) -> Written | None:
+        """Nothing to write, if what was compared is still what the store holds."""
+        cache = self._feed.cache(info)
+        await self._feed.fresh()
+        current = cache.entries.get(entry.key)
+        return Written(entry) if current is not None and current.revision == entry.revision else None
+
+    async def _remove(self, info: ResourceInfo, entry: Entry, final: Entry, write: Write) -> Written | None:
+        if write.dry_run:
+            return Written(final, removed=True)
+        outcome = await self._store.remove(f"{info.etcd_prefix}/{entry.key}", entry.revision)
+        if not outcome.done and outcome.current is not None:
+            return None
+        if outcome.done:
+            settle = await self._side(info, None, entry.copy(), write)
+            if settle is not None:
+                await settle(True)
+        return Written(final, removed=True)
+
+    def _check_identity(self, info: ResourceInfo, new: JSON, old: JSON, subresource: str) -> None:
+        metadata, before = new["metadata"], old["metadata"]
+        uid = metadata.get("uid")
+        if uid and uid != before.get("uid"):
+            raise errors.conflict(
+                info.plural,
+                info.group,
+                before["name"],
+                f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before.get('uid', '')}",
+            )
+        revision = metadata.get("resourceVersion")
+        if revision and revision != "0" and revision != before["resourceVersion"]:
+            raise errors.modified(info.plural, info.group, before["name"])
+        metadata["resourceVersion"] = before["resourceVersion"]
+
+    @staticmethod
+    def _fill(new: JSON, old: JSON) -> None:
+        metadata, before = new["metadata"], old["metadata"]
+        metadata["creationTimestamp"] = before.get("creationTimestamp")
+        for name in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
+            if before.get(name) is not None and (name == "deletionTimestamp" or metadata.get(name) is None):
+                metadata[name] = before[name]
+            elif before.get(name) is None and name != "uid":
+                metadata.pop(name, None)
+
+    # -- Delete
+
+    async def delete(
+        self, info: ResourceInfo, namespace: str, name: str, options: deletion.Options, write: Write
+    ) -> Written:
+        entry, certain = await self._current(info, namespace, name)
+        checked = False
+        for _ in range(_SWAP_TRIES):
+            if entry is None:
+                raise errors.not_found(info.plural, info.group, name)
+            try:
+                written = await self._try_delete(info, entry, options, write, admit=not checked)
+                checked = True
+            except StatusError:
+                if certain:
+                    raise
+                written = None
+            if written is not None:
+                return written
+            kv = await self._store.latest(info.key(namespace, name))
+            entry, certain = (self._from_store(info, kv) if kv else None), True
+        raise errors.modified(info.plural, info.group, name)
+
+    async def _try_delete(
+        self, info: ResourceInfo, entry: Entry, options: deletion.Options, write: Write, admit: bool
+    ) -> Written | None:
+        old = entry.shared()
+        deletion.check_preconditions(info, old, options)
+        if admit and write.admit and self.admission is not None:
+            request = _admission(Operation.DELETE, info, "", None, old, write)
+            await self.admission.mutate(request)
+            await self.admission.validate(request)
+        decision = deletion.decide(info, old, options, self._clock.now())
+        if decision.remove:
+            return await self._remove(info, entry, entry, write)
+        if decision.changed is None:
+            return Written(entry)
+        key = f"{info.etcd_prefix}/{entry.key}"
+        value = encoding.for_storage(decision.changed)
+        if write.dry_run:
+            return Written(self._entry(info, key, value, entry.revision))
+        outcome = await self._store.replace(key, value, entry.revision, 0, entry.lease)
+        return Written(self._entry(info, key, value, outcome.revision)) if outcome.done else None
+
+
+def _admission(
+    operation: Operation, info: ResourceInfo, subresource: str, obj: JSON | None, old: JSON | None, write: Write
+) -> AdmissionRequest:
+    metadata = (obj or old or {}).get("metadata") or {}
+    return AdmissionRequest(
+        operation,
+        info,
+        subresource,
+        metadata.get("namespace") or "",
+        metadata.get("name") or "",
+        obj,
+        old,
+        write.user,
+        write.dry_run,
+        write.options,
+        write.warnings,
+    )

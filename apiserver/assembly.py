@@ -16,6 +16,7 @@ from apiserver.endpoints.server import ApiServer, Limits
 from apiserver.health import Health, ping
 from apiserver.openapi.serve import OpenApi
 from apiserver.options import Options
+from apiserver.proxy import options as proxy
 from apiserver.registry.catalog import Catalog
 from apiserver.registry.kubernetes_service import KubernetesService
 from apiserver.registry.objects import StoredObjects
@@ -62,15 +63,25 @@ class Assembly:
         authorizer = modes.build(values, self.objects)
         self.writer.admission = admission.build(values, self.objects, authorizer, clock, rng)
         external = f"{values['external-hostname'] or chosen.address}:{chosen.port}"
-        signed = tokens.build(values, self.objects, authenticator, authorizer, clock, external, rng)
+        signed = tokens.build(
+            values, self.objects, authenticator, authorizer, clock, external, rng, self.writer.admission
+        )
+        self._proxies = proxy.build(values, self.objects, authorizer, rng)
         self.core = Core(
-            self.catalog, self.feed, Lister(self._etcd, self.feed), self.writer, clock, rng, dict(signed.answerers)
+            self.catalog,
+            self.feed,
+            Lister(self._etcd, self.feed),
+            self.writer,
+            clock,
+            rng,
+            dict(signed.answerers),
+            dict(self._proxies.connectors),
         )
         self.core.min_request_timeout = values["min-request-timeout"]
         self.health = self._health()
         shell = app.Shell(
             Discovery(self.catalog, external),
-            OpenApi(self.catalog),
+            OpenApi(self.catalog, app.VERSION["gitVersion"]),
             signed.documents,
             app.build(self.catalog, self.health, signed.documents, Path(values["log-dir"])),
         )
@@ -134,4 +145,5 @@ class Assembly:
 
     async def close(self) -> None:
         await self._kubernetes.withdraw()
+        await self._proxies.close()
         await self._etcd.close()

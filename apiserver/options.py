@@ -10,6 +10,7 @@ from pathlib import Path
 from apiserver import admission
 from apiserver.authn import options as authn
 from apiserver.authz import modes
+from apiserver.proxy import options as proxy
 from apiserver.tokens import options as tokens
 from component_base.flags import FlagSet, Values, fail
 from component_base.rpc import ClientTls
@@ -25,6 +26,7 @@ def declare() -> FlagSet:
     modes.declare(flags)
     tokens.declare(flags)
     admission.declare(flags)
+    proxy.declare(flags)
     _cluster(flags)
     _accepted(flags)
     return flags
@@ -64,14 +66,6 @@ def _cluster(flags: FlagSet) -> None:
         "CIDR of Service addresses; a second one of the other family may follow a comma",
     )
     flags.string("service-node-port-range", "30000-32767", "ports of Services of type NodePort and LoadBalancer")
-    flags.string("kubelet-client-certificate", "", "PEM certificate with which kubelets are called")
-    flags.string("kubelet-client-key", "", "PEM key of --kubelet-client-certificate")
-    flags.string("kubelet-certificate-authority", "", "PEM authorities that sign kubelets' certificates")
-    flags.strings(
-        "kubelet-preferred-address-types",
-        ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"),
-        "which of a node's addresses to call its kubelet by, best first",
-    )
     flags.duration("kubelet-timeout", 5, "how long connecting to a kubelet may take")
     flags.string("proxy-client-cert-file", "", "PEM certificate that proves to extension servers who proxies")
     flags.string("proxy-client-key-file", "", "PEM key of --proxy-client-cert-file")

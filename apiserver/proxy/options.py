@@ -25,9 +25,9 @@ def declare(flags: FlagSet) -> None:
 
 
 class Proxies:
-    """`connectors` by `resource/subresource`."""
+    """`connectors` by (plural, subresource)."""
 
-    def __init__(self, connectors: Mapping[str, Connector], transport: Transport) -> None:
+    def __init__(self, connectors: Mapping[tuple[str, str], Connector], transport: Transport) -> None:
         self.connectors = connectors
         self._transport = transport
 
@@ -43,13 +43,13 @@ def build(values: Values, objects: Objects, authorizer: Authorizer, rng: Rng | N
     transport = Transport(files)
     addressing = Addressing(values["kubelet-preferred-address-types"], values["kubelet-port"])
     locator = Locator(objects, addressing, rng or system_rng())
-    connectors: dict[str, Connector] = {
-        "pods/log": Logs(locator, transport),
-        "pods/exec": Stream(locator, transport, authorizer, streams.exec_path),
-        "pods/attach": Stream(locator, transport, authorizer, streams.attach_path),
-        "pods/portforward": Stream(locator, transport, authorizer, streams.port_forward_path),
-        "pods/proxy": Relay(locator, transport, relays.pod),
-        "services/proxy": Relay(locator, transport, relays.service),
-        "nodes/proxy": Relay(locator, transport, relays.node),
+    connectors: dict[tuple[str, str], Connector] = {
+        ("pods", "log"): Logs(locator, transport),
+        ("pods", "exec"): Stream(locator, transport, authorizer, streams.exec_path),
+        ("pods", "attach"): Stream(locator, transport, authorizer, streams.attach_path),
+        ("pods", "portforward"): Stream(locator, transport, authorizer, streams.port_forward_path),
+        ("pods", "proxy"): Relay(locator, transport, relays.pod),
+        ("services", "proxy"): Relay(locator, transport, relays.service),
+        ("nodes", "proxy"): Relay(locator, transport, relays.node),
     }
     return Proxies(connectors, transport)

@@ -30,9 +30,9 @@ def declare(flags: FlagSet) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """`answerers` by `resource.group` or `resource/subresource`, `documents` by path."""
+    """`answerers` by (plural, subresource), `documents` by path."""
 
-    answerers: Mapping[str, Answerer]
+    answerers: Mapping[tuple[str, str], Answerer]
     documents: Mapping[str, Document]
 
 
@@ -43,19 +43,19 @@ def build(
     authorizer: ModeAuthorizer,
     clock: Clock,
     external_address: str,
-    admission: Admission | None = None,
     rng: Rng | None = None,
+    admission: Admission | None = None,
 ) -> Tokens:
     """`external_address` is host:port of this apiserver. Raises FileNotFoundError, ValueError naming what is wrong."""
     issuers = values["service-account-issuer"]
-    answerers: dict[str, Answerer] = {
-        "tokenreviews.authentication.k8s.io": TokenReviews(authenticator.tokens, audiences(values)),
-        "selfsubjectreviews.authentication.k8s.io": SelfSubjectReviews(clock),
-        "subjectaccessreviews.authorization.k8s.io": SubjectAccessReviews(authorizer),
-        "localsubjectaccessreviews.authorization.k8s.io": SubjectAccessReviews(authorizer, local=True),
-        "selfsubjectaccessreviews.authorization.k8s.io": SelfSubjectAccessReviews(authorizer),
-        "selfsubjectrulesreviews.authorization.k8s.io": SelfSubjectRulesReviews(authorizer),
-        "serviceaccounts/token": no_signing_key,
+    answerers: dict[tuple[str, str], Answerer] = {
+        ("tokenreviews", ""): TokenReviews(authenticator.tokens, audiences(values)),
+        ("selfsubjectreviews", ""): SelfSubjectReviews(clock),
+        ("subjectaccessreviews", ""): SubjectAccessReviews(authorizer),
+        ("localsubjectaccessreviews", ""): SubjectAccessReviews(authorizer, local=True),
+        ("selfsubjectaccessreviews", ""): SelfSubjectAccessReviews(authorizer),
+        ("selfsubjectrulesreviews", ""): SelfSubjectRulesReviews(authorizer),
+        ("serviceaccounts", "token"): no_signing_key,
     }
     if values["service-account-signing-key-file"]:
         if not issuers:
@@ -67,7 +67,7 @@ def build(
             int(values["service-account-max-token-expiration"]),
             values["service-account-extend-token-expiration"],
         )
-        answerers["serviceaccounts/token"] = TokenRequests(issuer, objects, clock, rng or system_rng(), admission)
+        answerers["serviceaccounts", "token"] = TokenRequests(issuer, objects, clock, rng or system_rng(), admission)
     keys = [key for path in values["service-account-key-file"] for key in jwt.load_public_keys(path)]
     uri = values["service-account-jwks-uri"] or f"https://{external_address}{documents.JWKS_PATH}"
     return Tokens(answerers, documents.build(issuers[0], uri, keys) if issuers else {})

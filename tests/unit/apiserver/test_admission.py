@@ -163,9 +163,9 @@ class TestServiceAccount:
     async def test_the_pods_word_counts_first(
         self, objects: MemoryObjects, chain: Chain, of_account: bool | None, of_pod: bool | None, mounted: bool
     ) -> None:
-        account = {} if of_account is None else {"automountServiceAccountToken": of_account}
+        account: Obj = {} if of_account is None else {"automountServiceAccountToken": of_account}
         objects.put("serviceaccounts", "default", "web", **account)
-        spec = {} if of_pod is None else {"automountServiceAccountToken": of_pod}
+        spec: Obj = {} if of_pod is None else {"automountServiceAccountToken": of_pod}
         made = await admit(chain, request("pods", pod(**spec)))
         assert bool(made["spec"].get("volumes")) is mounted
 

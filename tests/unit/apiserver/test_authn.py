@@ -215,12 +215,12 @@ class Cluster:
 
     async def request(self, spec: Mapping[str, Any], name: str = "app") -> dict[str, Any]:
         call = Call(info("serviceaccounts"), "token", "web", name, "create", "", User("admin"), query=(), headers={})
-        return await self.tokens.answerers["serviceaccounts/token"](call, {"spec": dict(spec)})
+        return await self.tokens.answerers["serviceaccounts", "token"](call, {"spec": dict(spec)})
 
     async def review(self, token: str, *audiences: str) -> dict[str, Any]:
         call = Call(info("tokenreviews", "authentication.k8s.io"), "", "", "", "create", "", User("k"), (), {})
         body = {"spec": {"token": token, "audiences": list(audiences)}}
-        answer = await self.tokens.answerers["tokenreviews.authentication.k8s.io"](call, body)
+        answer = await self.tokens.answerers["tokenreviews", ""](call, body)
         return dict(answer["status"])
 
 

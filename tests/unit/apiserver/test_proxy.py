@@ -118,7 +118,7 @@ class Cluster:
         verb = "create" if scope["method"] == "POST" else "get"
         call = Call(info(parts[5]), parts[7], parts[4], parts[6], verb, "/".join(parts[8:]), JANE, query, {})
         try:
-            await self.proxies.connectors[f"{parts[5]}/{parts[7]}"](call, scope, receive, send)
+            await self.proxies.connectors[parts[5], parts[7]](call, scope, receive, send)
         except StatusError as error:
             body = json.dumps(error.body()).encode()
             await send({"type": "http.response.start", "status": error.code, "headers": []})
@@ -344,7 +344,7 @@ class TestRelays:
 
         server = HttpServer(pod, "127.0.0.1", 0)
         await server.start()
-        connector = cluster.proxies.connectors["pods/proxy"]
+        connector = cluster.proxies.connectors["pods", "proxy"]
 
         async def find(locator: Locator, call: Call) -> Any:
             return Target("127.0.0.1", server.port, "http")

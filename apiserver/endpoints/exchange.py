@@ -112,9 +112,11 @@ class Exchange:
         headers += extra
         return headers
 
-    async def answer(self, status: int, body: bytes, content_type: str = JSON, extra: Iterable[Header] = ()) -> None:
+    async def answer(
+        self, status: int, body: bytes, content_type: str = JSON, extra: Iterable[Header] = (), compress: bool = True
+    ) -> None:
         headers = self.head(content_type, extra)
-        if len(body) >= COMPRESS_FROM_BYTES and "gzip" in self.headers.get("accept-encoding", ""):
+        if compress and len(body) >= COMPRESS_FROM_BYTES and "gzip" in self.headers.get("accept-encoding", ""):
             if len(body) >= COMPRESS_ASIDE_BYTES:
                 body = await asyncio.to_thread(gzip.compress, body, 1)
             else:

@@ -27,6 +27,7 @@ from kubelet.cri_shim.image_catalog import ImageCatalog
 from kubelet.cri_shim.image_load import ImageLoader
 from kubelet.cri_shim.image_pull import ImagePuller
 from kubelet.cri_shim.image_service import ImageService
+from kubelet.cri_shim.leftovers import remove_leftovers
 from kubelet.cri_shim.lifecycle import Lifecycle
 from kubelet.cri_shim.pause_image import DEFAULT_PAUSE_IMAGE, GO_ARCHITECTURES
 from kubelet.cri_shim.processes import Processes
@@ -125,7 +126,9 @@ async def serve(values: Values, stop: asyncio.Event) -> int:
         fail(PROGRAM, f"containerd at {values['containerd']} does not answer: {error.message}")
     await containerd.ensure_namespace()
     parts.stats.image_root = await containerd.snapshot_root(f"skiff-probe-{parts.core.new_id()[:12]}")
-    await parts.core.store.load()
+    store = parts.core.store
+    await store.load()
+    await asyncio.to_thread(remove_leftovers, settings, store.sandboxes.keys(), store.containers.keys())
     # Containers are taken over before the first call is answered: no kubelet sees a half-known node.
     following = tasks.spawn(parts.lifecycle.follow(), "follow containerd's events")
     await parts.lifecycle.connected.wait()
@@ -138,8 +141,8 @@ async def serve(values: Values, stop: asyncio.Event) -> int:
     parts.core.feed.close()
     await host.stop(1.0)
     await parts.streaming.stop()
-    for container_id in parts.core.store.containers:
-        if (io := parts.core.store.running(container_id).io) is not None:
+    for container_id in store.containers:
+        if (io := store.running(container_id).io) is not None:
             io.close()
     following.cancel()
     await channel.close()

@@ -84,15 +84,31 @@ def _member(name: str, kind: bytes, mode: int, entry: FileEntry | None = None) -
     return member
 
 
+@dataclass(frozen=True, slots=True)
+class BaseImage:
+    """An image to build on: its manifest and config as they are stored. Its layers stay where they are."""
+
+    manifest: Mapping[str, Any]
+    config: Mapping[str, Any]
+
+
 def build_image(
-    name: str, layers: Sequence[Sequence[FileEntry]], config: Mapping[str, Any], architecture: str
+    name: str,
+    layers: Sequence[Sequence[FileEntry]],
+    config: Mapping[str, Any],
+    architecture: str,
+    base: BaseImage | None = None,
 ) -> BuiltImage:
     blobs: dict[str, bytes] = {}
-    layer_descriptors = []
+    layer_descriptors = list(base.manifest["layers"]) if base else []
+    diff_ids = list(base.config["rootfs"]["diff_ids"]) if base else []
+    history = list(base.config.get("history") or []) if base else []
     for entries in layers:
         data = layer_tar(entries)
         digest = digest_of(data)
         blobs[digest] = data
+        diff_ids.append(digest)
+        history.append({"created": EPOCH, "created_by": "skiff image build"})
         layer_descriptors.append({"mediaType": LAYER_TYPE, "digest": digest, "size": len(data)})
     document = encode_json(
         {
@@ -100,8 +116,8 @@ def build_image(
             "architecture": architecture,
             "os": "linux",
             "config": dict(config),
-            "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in layer_descriptors]},
-            "history": [{"created": EPOCH, "created_by": "skiff image build"} for _ in layer_descriptors],
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+            "history": history,
         }
     )
     config_digest = digest_of(document)

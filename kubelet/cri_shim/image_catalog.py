@@ -129,6 +129,16 @@ class ImageCatalog:
                 return image
         return None
 
+    async def documents(self, info: ImageInfo) -> tuple[dict[str, Any], Mapping[str, Any]]:
+        """Manifest and config of an image, to build on it."""
+        for named in await self._content.names():
+            if named.name in info.names:
+                _, manifest = await pick_manifest(
+                    self._content, named.target.media_type, named.target.digest, self._architecture
+                )
+                return manifest, info.config
+        raise ValueError(f"the image {info.id} is gone")
+
     async def _resolve(self, media_type: str, digest: str) -> _Resolved:
         known = self._resolved.get(digest)
         if known is not None:

@@ -38,6 +38,10 @@ class ImageLoader:
         async with temporary_lease(self._containerd, self._clock, self._rng) as lease:
             for data in image.blobs.values():
                 await self._content.write_bytes(data, lease)
+            for layer in json.loads(image.manifest)["layers"]:
+                if layer["digest"] not in image.blobs:
+                    # A layer of the base image: it must not go while we build on it.
+                    await self._containerd.protect(lease, layer["digest"])
             labels = {PINNED_LABEL: "pinned"} if pinned else {}
             return await self._finish(image.manifest, [str(parse_reference(image.name))], lease, labels)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from component_base.clock import SystemClock
@@ -15,10 +15,11 @@ from component_base.grpc_channel import GrpcChannel
 from component_base.rng import system_rng
 from kubelet.cri_shim.containerd_client import Containerd
 from kubelet.cri_shim.content_store import ContentStore
-from kubelet.cri_shim.image_build import BuiltImage
+from kubelet.cri_shim.image_build import BaseImage, BuiltImage, build_image
 from kubelet.cri_shim.image_catalog import ImageCatalog, ImageInfo
 from kubelet.cri_shim.image_load import ImageLoader
 from kubelet.cri_shim.image_pull import ImagePuller
+from kubelet.cri_shim.image_recipe import RecipeError, folder_entries, merged_config, read_recipe
 from kubelet.cri_shim.pause_image import DEFAULT_PAUSE_IMAGE, GO_ARCHITECTURES, pause_image
 from kubelet.cri_shim.registry_client import Credentials
 from kubelet.cri_shim.settings import NAMESPACE
@@ -45,6 +46,25 @@ class Images:
     async def load_built(self, image: BuiltImage, *, pinned: bool = False) -> str:
         """The image's id."""
         return await self._loader.load_built(image, pinned=pinned)
+
+    async def build(self, name: str, dockerfile: str, context: str, arguments: Mapping[str, str] | None = None) -> str:
+        """Build from a Dockerfile's text without RUN, and load: the image's id. Raises RecipeError too."""
+        recipe = await asyncio.to_thread(read_recipe, dockerfile, context, arguments)
+        base = await self._base(recipe.base) if recipe.base else None
+        config = merged_config((base.config.get("config") or {}) if base else {}, recipe)
+        return await self.load_built(build_image(name, recipe.layers, config, self.architecture, base))
+
+    async def _base(self, name: str) -> BaseImage:
+        found = await self._catalog.find(name)
+        if found is None:
+            raise RecipeError(f"the base image {name} is not on this node: load or pull it first")
+        return BaseImage(*await self._catalog.documents(found))
+
+    async def build_from_folder(self, name: str, folder: str, command: Sequence[str] = ()) -> str:
+        """One layer of everything below a folder, such as a debootstrap tree."""
+        entries = await asyncio.to_thread(folder_entries, folder)
+        config = {"Cmd": list(command)} if command else {}
+        return await self.load_built(build_image(name, [entries], config, self.architecture))
 
     async def load_toolbox(self) -> str:
         image = await asyncio.to_thread(toolbox_image, self.architecture)

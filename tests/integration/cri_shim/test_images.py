@@ -198,6 +198,25 @@ async def test_archives_are_loaded(shim: Node, tmp_path: Path) -> None:
             assert "skiff.local/loaded:2" not in [tag for info in await images.all() for tag in info.tags]
 
 
+async def test_an_image_is_built_on_another(shim: Node, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("built here\n")
+    recipe = """
+        ARG TEXT=hello
+        FROM skiff.local/toolbox
+        ARG TEXT
+        ENV GREETING="$TEXT you" LEVEL=2
+        COPY --chmod=644 site /srv/site
+        WORKDIR /srv
+        CMD cat site/index.html; echo $GREETING
+    """
+    async with open_images(f"unix://{shim.containerd_socket}") as images:
+        await images.build("skiff.local/built:1", recipe, str(tmp_path), {"TEXT": "hi"})
+    text = await run_once(shim, "skiff.local/built:1")
+    assert "built here" in text
+    assert "hi you" in text
+
+
 def _copy(archive: tarfile.TarFile, target: Path, without: str) -> None:
     with tarfile.open(target, "w:gz" if target.suffix == ".gz" else "w") as copy:
         for member in archive.getmembers():

@@ -77,6 +77,45 @@ def rule(groups: list[str], resources: list[str], verbs: list[str]) -> dict[str,
     return {"apiGroups": groups, "resources": resources, "verbs": verbs}
 
 
+#: All our controllers work under one identity: it gets the roles upstream gives to each by itself.
+CONTROLLERS = (
+    "attachdetach-controller",
+    "certificate-controller",
+    "clusterrole-aggregation-controller",
+    "cronjob-controller",
+    "daemon-set-controller",
+    "deployment-controller",
+    "disruption-controller",
+    "endpoint-controller",
+    "endpointslice-controller",
+    "endpointslicemirroring-controller",
+    "ephemeral-volume-controller",
+    "expand-controller",
+    "generic-garbage-collector",
+    "horizontal-pod-autoscaler",
+    "job-controller",
+    "namespace-controller",
+    "node-controller",
+    "persistent-volume-binder",
+    "pod-garbage-collector",
+    "pv-protection-controller",
+    "pvc-protection-controller",
+    "replicaset-controller",
+    "replication-controller",
+    "resourcequota-controller",
+    "root-ca-cert-publisher",
+    "service-account-controller",
+    "statefulset-controller",
+    "ttl-after-finished-controller",
+    "ttl-controller",
+)
+
+
+def controller_bindings() -> list[tuple[str, dict[str, Any]]]:
+    manager = subject("User", "system:kube-controller-manager")
+    return [binding(f"skiff:controllers:{name}", f"system:controller:{name}", manager) for name in CONTROLLERS]
+
+
 def roles() -> list[tuple[str, dict[str, Any]]]:
     read = ["get", "list", "watch"]
     bootstrappers = subject("Group", "system:bootstrappers:skiff:default-node-token")
@@ -106,6 +145,7 @@ def roles() -> list[tuple[str, dict[str, Any]]]:
         ),
         role("skiff:node-agents", rule([signer], ["certificatesigningrequests/nodeagent"], ["create"])),
         binding("skiff:node-agents", "skiff:node-agents", bootstrappers),
+        *controller_bindings(),
     ]
 
 

@@ -101,6 +101,11 @@ def merge(existing: Settings | None, wanted: Settings, given: frozenset[str]) ->
     return validate(msgspec.structs.replace(existing, **changes))
 
 
+def with_server(settings: Settings, server: str) -> Settings:
+    """The same cluster with its apiserver at `server`."""
+    return msgspec.structs.replace(settings, server=server)
+
+
 def load(path: Path) -> Settings | None:
     """The stored settings, None where no cluster was made."""
     try:

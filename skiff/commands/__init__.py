@@ -1,0 +1,1 @@
+"""The commands of `skiff`, one file each."""

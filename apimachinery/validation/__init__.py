@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 Obj = dict[str, Any]
 Errors = list[FieldError]
 
-_RULES: dict[tuple[str, str], Rules] = {**CORE}
+_RBAC_KINDS = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
+_RBAC = {("rbac.authorization.k8s.io", kind): Rules(name=names.path_segment) for kind in _RBAC_KINDS}
+_RULES: dict[tuple[str, str], Rules] = {**_RBAC, **CORE}
 _DEFAULT = Rules()
 _CUSTOM = Rules(name=names.dns1123_subdomain, core_finalizers=False)
 

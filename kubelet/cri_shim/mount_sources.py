@@ -57,7 +57,7 @@ def image_volumes(
     asked = {mount.container_path.rstrip("/") for mount in config.mounts}
     binds = []
     for index, target in enumerate(sorted(process.get("Volumes") or {})):
-        clean = os.path.normpath("/" + target)
+        clean = os.path.normpath("/" + target.lstrip("/"))
         if clean.rstrip("/") in asked or clean == "/":
             continue
         source = os.path.join(root, "volumes", str(index))

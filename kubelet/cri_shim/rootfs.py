@@ -47,7 +47,7 @@ def read_file(layers: Sequence[str], path: str) -> str | None:
         if part in ("", "."):
             continue
         if part == "..":
-            resolved = posixpath.dirname(resolved)
+            resolved = posixpath.dirname(resolved).rstrip("/")
             continue
         found = _locate(layers, f"{resolved}/{part}")
         if found is None:
@@ -71,11 +71,12 @@ def _locate(layers: Sequence[str], path: str) -> str | None:
     """Topmost layer that has the path; a whiteout or an opaque parent hides the layers below."""
     for layer in layers:
         candidate = layer + path
+        # Parents first: a link among them would lead out of the layer, onto the host.
+        if _hidden_below(layer, path):
+            return candidate if _plain_parents(layer, path) and os.path.lexists(candidate) else None
         try:
             info = os.lstat(candidate)
         except OSError:
-            if _hidden_below(layer, path):
-                return None
             continue
         if stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
             return None
@@ -84,8 +85,7 @@ def _locate(layers: Sequence[str], path: str) -> str | None:
 
 
 def _hidden_below(layer: str, path: str) -> bool:
-    parent = posixpath.dirname(path)
-    while parent not in ("", "/"):
+    for parent in _parents(path):
         try:
             info = os.lstat(layer + parent)
             if not stat.S_ISDIR(info.st_mode):
@@ -98,5 +98,18 @@ def _hidden_below(layer: str, path: str) -> bool:
                     continue
         except OSError:
             pass
-        parent = posixpath.dirname(parent)
     return False
+
+
+def _plain_parents(layer: str, path: str) -> bool:
+    return all(os.path.isdir(layer + parent) and not os.path.islink(layer + parent) for parent in _parents(path))
+
+
+def _parents(path: str) -> list[str]:
+    """`/a/b/c` -> `/a/b`, `/a`."""
+    found = []
+    parent = posixpath.dirname(path)
+    while parent.strip("/"):
+        found.append(parent)
+        parent = posixpath.dirname(parent)
+    return found

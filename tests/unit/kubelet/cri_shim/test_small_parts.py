@@ -117,6 +117,16 @@ def test_files_are_found_through_layers_links_and_deletions(tmp_path: Path) -> N
     assert read_file(layers, "/etc") is None
 
 
+def test_links_in_lower_layers_do_not_lead_out(tmp_path: Path) -> None:
+    low, high, host = tmp_path / "low", tmp_path / "high", tmp_path / "host"
+    write_tree(host, {"passwd": "the host's"})
+    low.mkdir()
+    os.symlink(host, low / "etc")
+    (high / "etc").mkdir(parents=True)
+    assert read_file([str(high), str(low)], "/etc/passwd") is None
+    assert read_file([str(low)], "/etc/passwd") is None
+
+
 BRIDGE = {
     "cniVersion": "0.4.0",
     "name": "n",
@@ -285,7 +295,7 @@ def test_declared_volumes_are_filled_from_the_image(tmp_path: Path) -> None:
     mount = mount_pb2.Mount(type="bind", source=str(layer))
     config = cri.ContainerConfig()
     config.mounts.add(container_path="/mounted")
-    process = {"Volumes": {"/data": {}, "/mounted": {}}}
+    process: dict[str, object] = {"Volumes": {"/data": {}, "/mounted": {}}}
     (bind,) = image_volumes(str(tmp_path / "own"), process, config, [mount])
     assert bind.target == "/data"
     assert (Path(bind.source) / "seed").read_text() == "s"
@@ -324,7 +334,8 @@ def test_an_index_is_searched_for_the_machine() -> None:
 
 def test_a_recipe_becomes_layers_and_config(tmp_path: Path) -> None:
     write_tree(tmp_path, {"app/run": "#!", "one": "1"})
-    text = 'FROM base:1\nENV A=1 B="two words"\nWORKDIR /w\nCOPY app ./bin/\nCOPY one two/\nEXPOSE 80\nENTRYPOINT ["/w/bin/run"]\n'
+    text = 'FROM base:1\nENV A=1 B="two words"\nWORKDIR /w\nCOPY app ./bin/\nCOPY one two/\n'
+    text += 'EXPOSE 80\nENTRYPOINT ["/w/bin/run"]\n'
     recipe = read_recipe(text, str(tmp_path))
     paths = [entry.path for layer in recipe.layers for entry in layer if entry.content is not None]
     assert paths == ["/w/bin/run", "/w/two/one"]

@@ -13,7 +13,7 @@ from apiserver.bootstrap import start as bootstrap
 from apiserver.discovery.serve import Discovery
 from apiserver.endpoints.core import Core
 from apiserver.endpoints.server import ApiServer, Limits
-from apiserver.health import Health, ping
+from apiserver.health import Check, Health, ping
 from apiserver.openapi.serve import OpenApi
 from apiserver.options import Options
 from apiserver.proxy import options as proxy
@@ -108,7 +108,7 @@ class Assembly:
         async def staying() -> str:
             return "process is shutting down" if self._stopping else ""
 
-        checks = {"ping": ping, "log": ping, "etcd": store, "informer-sync": informed}
+        checks: dict[str, Check] = {"ping": ping, "log": ping, "etcd": store, "informer-sync": informed}
         checks["poststarthook/rbac/bootstrap-roles"] = bootstrapped
         checks["shutdown"] = staying
         return Health(checks, {"informer-sync", "shutdown"})

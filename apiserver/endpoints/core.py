@@ -110,7 +110,7 @@ def selection(exchange: Exchange, info: ResourceInfo, indexer: Indexer) -> tuple
     by_label = None if labels.is_everything else labels.matches
     key = (str(labels), ",".join(f"{f}{'=' if equal else '!='}{v}" for f, equal, v in wanted))
     if not wanted:
-        return (None, key) if by_label is None else (lambda entry: by_label(entry.labels)), key
+        return None if by_label is None else (lambda entry: by_label(entry.labels)), key
     if len(wanted) == 1 and wanted[0][1] and by_label is None:
         only, _, value = wanted[0]
         return (lambda entry: entry.fields.get(only) == value), key

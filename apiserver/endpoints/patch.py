@@ -5,39 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
-from apimachinery import errors, schema
-from apimachinery.patch import json_patch, merge_patch, strategic
+from apimachinery import errors, fields
+from apimachinery.patch import json_patch, merge_patch, result, strategic
 from apimachinery.resources import ResourceInfo
 from apiserver.endpoints import body, decode, managed
 from apiserver.endpoints.core import Core, field_validation, write_of
 from apiserver.endpoints.exchange import Exchange
 
 JSON = dict[str, Any]
+Merge = Callable[[JSON], Any]
 JSON_PATCH, MERGE, STRATEGIC = (
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
-APPLY = "application/apply-patch+yaml"
-_BUILTIN = (JSON_PATCH, MERGE, STRATEGIC, APPLY, "application/apply-patch+cbor")
-MAX_OPERATIONS = 10_000
+APPLY, APPLY_CBOR = "application/apply-patch+yaml", "application/apply-patch+cbor"
 
 
 async def patch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     exchange.choose()
     target = exchange.target
     media = body.media_type(exchange, "")
-    builtin = core.catalog.is_builtin(info)
-    supported = _BUILTIN if builtin else (JSON_PATCH, MERGE, APPLY)
-    if media not in supported or media.endswith("cbor"):
+    supported = supported_types(core.catalog.is_builtin(info))
+    if media not in supported or media == APPLY_CBOR:
         raise errors.unsupported_media_type(supported)
+    if "force" in exchange.query and media != APPLY:
+        problem = fields.forbidden(fields.Path("force"), "may not be specified for non-apply patch")
+        raise errors.invalid("meta.k8s.io", "PatchOptions", "", [problem])
     write = write_of(exchange)
     mode = field_validation(exchange)
     data = await body.read(exchange)
     if media == APPLY:
-        change, write.manage = managed.applier(core, exchange, info, data, mode)
+        change = managed.applier(exchange, info, data, mode, core.clock)
     else:
         change = changer(exchange, info, media, data, mode)
         write.manage = managed.recorder(exchange, info, core.clock)
@@ -46,18 +45,20 @@ async def patch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     await exchange.answer_json(201 if written.created else 200, core.renderer(exchange, info).object(written.entry))
 
 
+def supported_types(builtin: bool) -> tuple[str, ...]:
+    """Custom resources have no schema that says how lists merge strategically."""
+    return (JSON_PATCH, MERGE, *((STRATEGIC,) if builtin else ()), APPLY, APPLY_CBOR)
+
+
 def changer(exchange: Exchange, info: ResourceInfo, media: str, data: bytes, mode: str) -> Any:
     """The change that the writer makes to the newest object."""
-    parsed = parse(media, data)
-    merge = method(media, parsed, info)
+    merge, duplicates = merger(media, data, info)
+    decode.complain(exchange, info, duplicates, mode)
+    mark = len(exchange.warnings)
 
     async def change(old: JSON) -> JSON:
-        warnings = len(exchange.warnings)
-        patched = merge(old)
-        if not isinstance(patched, dict):
-            raise errors.bad_request("the patch does not leave an object")
-        decoded = schema.decode_value(info, patched, b"")
-        del exchange.warnings[warnings:]
+        del exchange.warnings[mark:]  # of an earlier try
+        decoded = result.retyped(info, merge(old), data.decode("utf-8", "replace"))
         obj = decode.accept(exchange, info, decoded, mode)
         keep_names(info, obj, old)
         return obj
@@ -65,40 +66,23 @@ def changer(exchange: Exchange, info: ResourceInfo, media: str, data: bytes, mod
     return change
 
 
-def parse(media: str, data: bytes) -> Any:
-    """Raises StatusError 400."""
-    try:
-        parsed = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        try:
-            parsed, _ = schema.parse(data, "application/yaml")
-        except ValueError as error:
-            raise errors.bad_request(f"error decoding patch: {error}") from None
+def merger(media: str, data: bytes, info: Any) -> tuple[Merge, list[str]]:
+    """How the patch changes an object, and its duplicate fields. Raises StatusError 400, as do the changes."""
     if media == JSON_PATCH:
-        if not isinstance(parsed, list):
-            raise errors.bad_request("error decoding patch: a JSON patch is a list of operations")
-        if len(parsed) > MAX_OPERATIONS:
-            raise errors.StatusError(
-                413,
-                "RequestEntityTooLarge",
-                f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(parsed)}",
-            )
-    elif not isinstance(parsed, dict):
-        raise errors.bad_request("error decoding patch: the patch is not an object")
-    return parsed
+        operations, duplicates = json_patch.decode(data)
 
+        def run(old: JSON) -> Any:
+            try:
+                return json_patch.apply(old, operations)
+            except json_patch.PatchError as error:
+                raise error.status() from None
 
-def method(media: str, parsed: Any, info: ResourceInfo) -> Callable[[JSON], Any]:
-    """Raises StatusError when the patch does not fit the object."""
-
-    def run(old: JSON) -> Any:
-        if media == JSON_PATCH:
-            return json_patch.apply(old, parsed)
-        if media == MERGE:
-            return merge_patch.apply(old, parsed)
-        return strategic.apply(old, parsed, info)
-
-    return run
+        return run, duplicates
+    if media == MERGE:
+        parsed, duplicates = merge_patch.decode(data)
+        return (lambda old: merge_patch.apply(old, parsed)), duplicates
+    change, duplicates = strategic.decode(data)
+    return (lambda old: strategic.apply(old, change, info)), duplicates
 
 
 def keep_names(info: ResourceInfo, obj: JSON, old: JSON) -> None:

@@ -62,10 +62,10 @@ class Renderer:
             case "Table":
                 return orjson.dumps(self._table(page.entries, list_metadata(page), True))
             case "PartialObjectMetadata" | "PartialObjectMetadataList":
-                head = {"kind": "PartialObjectMetadataList", "apiVersion": _META[self._shape.version]}
+                partials = {"kind": "PartialObjectMetadataList", "apiVersion": _META[self._shape.version]}
                 items = [partial(entry.shared(), self._shape.version) for entry in page.entries]
-                return orjson.dumps({**head, "metadata": list_metadata(page), "items": items})
-        head = {"kind": self._info.list_kind, "apiVersion": self._info.api_version, "metadata": list_metadata(page)}
+                return orjson.dumps({**partials, "metadata": list_metadata(page), "items": items})
+        head: JSON = {"kind": self._info.list_kind, "apiVersion": self._info.api_version, "metadata": list_metadata(page)}
         if self._as_stored:
             items_bytes = b",".join([entry.data for entry in page.entries])
         else:

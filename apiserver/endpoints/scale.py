@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from apimachinery import errors, schema
+from apimachinery import errors
 from apimachinery.fields import Path, invalid
+from apimachinery.patch import result
 from apimachinery.resources import ResourceInfo
 from apimachinery.selectors import from_label_selector, from_labels
 from apiserver.endpoints import body, decode, patch
@@ -33,10 +34,11 @@ async def handle(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
             if media not in (patch.JSON_PATCH, patch.MERGE, patch.STRATEGIC):
                 raise errors.unsupported_media_type((patch.JSON_PATCH, patch.MERGE, patch.STRATEGIC))
             kind = decode.as_resource(core.catalog, "autoscaling/v1", "Scale")
-            merge = patch.method(media, patch.parse(media, await body.read(exchange)), kind)
+            merge, duplicates = patch.merger(media, await body.read(exchange), kind)
+            decode.complain(exchange, kind, duplicates, mode)
 
             def patched(old: JSON) -> JSON:
-                return decode.accept(exchange, kind, schema.decode_value(kind, merge(scale_of(old))), mode)
+                return decode.accept(exchange, kind, result.retyped(kind, merge(scale_of(old)), ""), mode)
 
             await _write(core, exchange, info, patched)
 

@@ -37,7 +37,7 @@ def load(dialect: int) -> dict[str, JSON]:
 
 
 def _definition(schema: Mapping[str, Any], dialect: int) -> JSON:
-    result = convert(schema, dialect)
+    result: JSON = convert(schema, dialect)
     if "x-kubernetes-group-version-kind" in schema:
         for name in ("apiVersion", "kind"):  # the shipped schemas pin these to one value, upstream's do not
             if name in result.get("properties", {}):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from apimachinery import conversion
 from apimachinery.resources import ResourceInfo
-from apiserver.storage.encoding import JSON
+
+JSON = dict[str, Any]
 
 
 def is_stored_version(info: ResourceInfo) -> bool:
@@ -11,19 +15,9 @@ def is_stored_version(info: ResourceInfo) -> bool:
 
 
 def from_stored(info: ResourceInfo, obj: JSON) -> JSON:
-    """`obj` may be changed or returned as it is."""
-    if is_stored_version(info):
-        return obj
-    return _convert(info, obj, info.api_version)
+    """`obj` may be returned as it is."""
+    return obj if is_stored_version(info) else conversion.from_storage(info, obj)
 
 
 def to_stored(info: ResourceInfo, obj: JSON) -> JSON:
-    if is_stored_version(info):
-        return obj
-    return _convert(info, obj, info.storage_api_version)
-
-
-def _convert(info: ResourceInfo, obj: JSON, api_version: str) -> JSON:
-    from apimachinery import conversion
-
-    return conversion.convert(info, obj, api_version)
+    return obj if is_stored_version(info) else conversion.to_storage(info, obj)

@@ -230,12 +230,13 @@ class Writer:
             return await self._replace(info, entry, new, write)
         self._fill(new, old)
         defaults.apply(info, new)
-        strategies.prepare_subresource_update(info, subresource, new, old, self._clock.now())
         if write.manage is not None:
             write.manage(new, old, subresource)
         request = _admission(Operation.UPDATE, info, subresource, new, old, write)
         if write.admit and self.admission is not None:
             await self.admission.mutate(request)
+            defaults.apply(info, new)
+        strategies.prepare_subresource_update(info, subresource, new, old, self._clock.now())
         settle = await self._side(info, new, old, write) if not subresource else None
         done = False
         try:

@@ -150,7 +150,8 @@ class ResourceCache:
     # -- Read by everybody
 
     def get(self, namespace: str, name: str) -> Entry | None:
-        return self.entries.get(f"{namespace}/{name}" if namespace else name)
+        found: Entry | None = self.entries.get(f"{namespace}/{name}" if namespace else name)
+        return found
 
     def within(self, namespace: str, after: str = "") -> Iterator[Entry]:
         """Entries of a namespace ("" for all) in key order, from behind the key `after` on."""

@@ -50,6 +50,21 @@ def run_service(main: Callable[[asyncio.Event], Awaitable[int | None]]) -> int:
         return 1
 
 
+async def run_until(stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:
+    """Run all of `work` side by side until `stop` is set. One that fails ends the others, and its error is raised."""
+    tasks = [asyncio.ensure_future(item) for item in work]
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        waiting: list[asyncio.Future[Any]] = [*tasks, stopping]
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in (*tasks, stopping):
+            task.cancel()
+        await asyncio.gather(*tasks, stopping, return_exceptions=True)
+
+
 def spawn(work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
     """A background task that is kept referenced and whose failure is logged, never silent."""
     task = asyncio.create_task(work, name=name)

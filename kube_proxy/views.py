@@ -106,7 +106,12 @@ class EndpointSlice(Struct, frozen=True):
     ports: list[SlicePort] | None = None
 
 
+class Taint(Struct, frozen=True):
+    key: str
+
+
 class NodeSpec(Struct, frozen=True):
+    taints: list[Taint] = field(default_factory=list)
     podCIDR: str = ""
     podCIDRs: list[str] = field(default_factory=list)
 

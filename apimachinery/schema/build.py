@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from apimachinery.gvk import GroupVersionKind
-from apimachinery.schema import definitions
+from apimachinery.schema import definitions, facts
 from apimachinery.schema.nodes import (
     AnyNode,
     BooleanNode,
@@ -42,6 +42,10 @@ _SPECIAL: dict[str, Node] = {
     "io.k8s.apimachinery.pkg.runtime.RawExtension": _ANY,
     f"{_EXTENSIONS}JSON": _ANY,
 }
+
+
+#: Types that are structs to the server, which never leaves them out.
+_STRUCTS = (ObjectNode, AnyNode, IntOrStringNode, UnionNode, TimeNode, QuantityNode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +88,28 @@ class _Builder:
                 continue
             required = frozenset(schema.get("required", ()))
             properties = schema.get("properties", {})
-            node.fields = {key: self._field(key, value, key in required) for key, value in properties.items()}
+            zeros = facts.dropped_zeros(name)
+            node.fields = {
+                key: self._field(key, value, key in required, key in zeros) for key, value in properties.items()
+            }
             node.atomic = schema.get("x-kubernetes-map-type") == "atomic"
             for one in schema.get("x-kubernetes-group-version-kind", ()):
                 kinds[GroupVersionKind(one["group"], one["version"], one["kind"])] = node
         return Types(self.nodes, kinds)
 
-    def _field(self, name: str, schema: Mapping[str, Any], required: bool) -> Field:
+    def _field(self, name: str, schema: Mapping[str, Any], required: bool, drops_zero: bool) -> Field:
         strategy = schema.get("x-kubernetes-patch-strategy", "")
+        node = self._node(schema)
         return Field(
             name=name,
-            node=self._node(schema),
+            node=node,
             required=required,
             list_type=schema.get("x-kubernetes-list-type", ""),
             list_keys=tuple(schema.get("x-kubernetes-list-map-keys", ())),
             merge_key=schema.get("x-kubernetes-patch-merge-key", ""),
             strategies=frozenset(strategy.split(",")) if strategy else frozenset(),
             atomic=schema.get("x-kubernetes-map-type") == "atomic",
+            drops_zero=drops_zero and not isinstance(node, _STRUCTS),
         )
 
     def _node(self, schema: Mapping[str, Any]) -> Node:

@@ -16,6 +16,7 @@ from apimachinery.schema.nodes import DecodeError, Findings, Node, ObjectNode, j
 
 JSON = "application/json"
 YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 _SUMMARY_BYTES = 30
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 _INTERNAL_PACKAGES = {"": "core", "rbac.authorization.k8s.io": "rbac"}
@@ -55,6 +56,8 @@ def parse(data: bytes, content_type: str) -> tuple[Any, list[str]]:
 
 def decode(info: Kinded, data: bytes, content_type: str = JSON) -> Decoded:
     """The body of a request for `info`'s kind; StatusError 400, in upstream's words, if it cannot be one."""
+    if PROTOBUF in content_type:
+        return _decode_protobuf(info, data)
     try:
         value, duplicates = parse(data, content_type)
     except SyntaxProblem as error:
@@ -90,6 +93,8 @@ def typed(info: Kinded, value: Any) -> Decoded:
 def decode_options(kind: str, data: bytes, content_type: str = JSON) -> Decoded:
     """`DeleteOptions` and its like, which every group version may claim as its own."""
     info = _MetaKind(kind)
+    if PROTOBUF in content_type:
+        return _decode_protobuf(info, data, any_version=True)
     try:
         value, duplicates = parse(data, content_type)
     except SyntaxProblem as error:
@@ -100,6 +105,24 @@ def decode_options(kind: str, data: bytes, content_type: str = JSON) -> Decoded:
     findings = Findings()
     obj = _typed(info, type_of("", "v1", kind), value, "v1", kind, findings)
     return Decoded(obj | {"apiVersion": "v1", "kind": kind}, findings.unknown, duplicates)
+
+
+def _decode_protobuf(info: Kinded, data: bytes, any_version: bool = False) -> Decoded:
+    """A protobuf body; its message is canonical already, so it needs no second walk."""
+    from apimachinery import protobuf
+
+    try:
+        api_version, kind, message = protobuf.open_envelope(data)
+        api_version = api_version or join_api_version(info.group, info.version)
+        kind = kind or info.kind
+        if not any_version:
+            _check_kind(info, api_version, kind)
+        elif kind != info.kind:
+            raise bad_request(f"decoded object cannot be converted to {info.kind}")
+        obj = protobuf.decode(protobuf.close_envelope(join_api_version(info.group, info.version), kind, message))
+    except ValueError as error:
+        raise _unrecognized(info, str(error), data) from None
+    return Decoded(obj)
 
 
 @dataclass(frozen=True, slots=True)

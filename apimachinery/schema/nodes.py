@@ -236,13 +236,13 @@ class TimeNode(Node):
     """A moment, kept in UTC with whole seconds or with exactly six digits of them."""
 
     def __init__(self, micro: bool) -> None:
-        self._micro = micro
+        self.micro = micro
         self.go_type = "v1.MicroTime" if micro else "v1.Time"
 
     def decode(self, value: Any, place: Place, findings: Findings) -> Any:
         if type(value) is not str:
             raise DecodeError(f"json: cannot unmarshal {json_word(value)} into Go value of type string")
-        if not self._micro and _SECOND.fullmatch(value):
+        if not self.micro and _SECOND.fullmatch(value):
             return value
         match = _ANY_TIME.fullmatch(value)
         if match is None:
@@ -253,7 +253,7 @@ class TimeNode(Node):
         except (ValueError, OverflowError):
             raise DecodeError(_bad_time(value)) from None
         text = moment.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
-        return f"{text}.{(fraction or '')[:6]:0<6}Z" if self._micro else f"{text}Z"
+        return f"{text}.{(fraction or '')[:6]:0<6}Z" if self.micro else f"{text}Z"
 
 
 def _bad_time(text: str) -> str:
@@ -326,6 +326,8 @@ class Field(NamedTuple):
     merge_key: str = ""
     strategies: frozenset[str] = frozenset()
     atomic: bool = False
+    #: The server leaves the zero value out: it means the same as no value.
+    drops_zero: bool = False
 
 
 class ObjectNode(Node):
@@ -343,7 +345,7 @@ class ObjectNode(Node):
         if type(value) is not dict:
             raise Mismatch(value, self.go_type)
         fields = self.fields
-        out = {}
+        out: dict[str, Any] = {}
         name = ""
         try:
             for name, item in value.items():
@@ -352,7 +354,9 @@ class ObjectNode(Node):
                     findings.add_unknown(place, name)
                 elif item is not None:
                     node = known.node
-                    out[name] = item if type(item) is node.exact else node.decode(item, (place, name), findings)
+                    value = item if type(item) is node.exact else node.decode(item, (place, name), findings)
+                    if value or not known.drops_zero:
+                        out[name] = value
         except Mismatch as wrong:
             raise DecodeError(self._complaint(wrong, place, name)) from None
         return out
@@ -371,10 +375,10 @@ class UnionNode(Node):
 
     def __init__(self, go_type: str, *options: Node) -> None:
         self.go_type = go_type
-        self._options = options
+        self.options = options
 
     def decode(self, value: Any, place: Place, findings: Findings) -> Any:
-        for option in self._options:
+        for option in self.options:
             if type(value) is option.exact:
                 return value
             if isinstance(option, ListNode) and type(value) is list:

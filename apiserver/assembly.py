@@ -9,6 +9,7 @@ from pathlib import Path
 from apiserver import admission, app
 from apiserver.authn import options as authn
 from apiserver.authz import modes
+from apiserver.authz.aggregation import Aggregator
 from apiserver.bootstrap import start as bootstrap
 from apiserver.discovery.serve import Discovery
 from apiserver.endpoints.core import Core
@@ -116,6 +117,7 @@ class Assembly:
     def start(self) -> list[asyncio.Task[None]]:
         """What runs beside the requests."""
         running = [spawn(self.feed.run(), "follow the store")]
+        running.append(spawn(Aggregator(self.objects, self._clock).run(), "aggregate roles"))
         if interval := self._chosen.values["etcd-compaction-interval"]:
             running.append(spawn(compact_for_ever(self._etcd, self._clock, interval), "compact the store"))
         return running

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from apiserver import authn, authz, bootstrap
+from apiserver.authz.aggregation import Aggregator
 from apiserver.bootstrap.cluster_roles import CLUSTER_ROLES
 from apiserver.bootstrap.controller_roles import CONTROLLER_ROLES
 from apiserver.ports import ANONYMOUS, Attributes, User, Verdict
@@ -127,4 +128,25 @@ async def test_tells_extension_servers_whom_to_believe(tmp_path: Path) -> None:
     assert made["data"]["requestheader-allowed-names"] == '["front-proxy-client"]'
     before = objects.writes
     await bootstrap.run(values, objects)
+    assert objects.writes == before
+
+
+async def test_aggregated_roles_gather_rules(objects: MemoryObjects) -> None:
+    await Aggregator(objects, objects.clock).gather()
+    view = objects.get(info("clusterroles", RBAC), "", "view")
+    admin = objects.get(info("clusterroles", RBAC), "", "admin")
+    assert view is not None
+    assert admin is not None
+    assert len(view["rules"]) == 12
+    assert all(rule in admin["rules"] for rule in view["rules"])
+    extra = {"verbs": ["get"], "apiGroups": ["example.com"], "resources": ["widgets"]}
+    labels = {"labels": {f"{RBAC}/aggregate-to-view": "true"}}
+    objects.put("clusterroles", "widgets", group=RBAC, metadata=labels, rules=[extra])
+    await Aggregator(objects, objects.clock).gather()
+    for name in ("view", "edit", "admin"):
+        role = objects.get(info("clusterroles", RBAC), "", name)
+        assert role is not None
+        assert extra in role["rules"]
+    before = objects.writes
+    await Aggregator(objects, objects.clock).gather()
     assert objects.writes == before

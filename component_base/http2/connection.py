@@ -324,6 +324,8 @@ class Connection(asyncio.Protocol):
             self._pump(stream)
 
     def _settings(self, payload: bytes) -> None:
+        # The peer counts by the new size from the acknowledgement on: nothing may go by it before.
+        self.write(frame(SETTINGS, ACK, 0))
         for start in range(0, len(payload) - 5, 6):
             if int.from_bytes(payload[start : start + 2], "big") == _INITIAL_WINDOW_SIZE:
                 size = int.from_bytes(payload[start + 2 : start + 6], "big")
@@ -332,7 +334,6 @@ class Connection(asyncio.Protocol):
                     stream.window += delta
                     if stream.unsent:
                         self._pump(stream)
-        self.write(frame(SETTINGS, ACK, 0))
 
     # Sending
 

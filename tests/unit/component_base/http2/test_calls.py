@@ -1,0 +1,269 @@
+"""Calls of every kind between our HTTP/2 ends and grpcio's: each host with each channel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from component_base import pki
+from component_base.grpc_channel import GrpcChannel
+from component_base.grpc_host import GrpcHost
+from component_base.http2.channel import Http2Channel
+from component_base.http2.host import Http2Host
+from component_base.rpc import CallContext, ClientTls, Code, RpcError, ServerTls, Service
+from skiff_pb.etcd import rpc_pb2
+
+KV = rpc_pb2.DESCRIPTOR.services_by_name["KV"]
+LEASE = rpc_pb2.DESCRIPTOR.services_by_name["Lease"]
+MAINTENANCE = rpc_pb2.DESCRIPTOR.services_by_name["Maintenance"]
+
+
+class Handler:
+    """Answers by what the key says."""
+
+    def __init__(self) -> None:
+        self.cancelled = asyncio.Event()
+        self.certificate: bytes | None = None
+
+    async def put(self, request: rpc_pb2.PutRequest, context: CallContext) -> Any:
+        self.certificate = context.peer_certificate
+        if request.key == b"refuse":
+            raise RpcError(Code.NOT_FOUND, "not höre: 100%")
+        if request.key == b"break":
+            raise ValueError("a secret")
+        if request.key == b"hang":
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.cancelled.set()
+        if request.key == b"metadata":
+            return rpc_pb2.PutResponse(prev_kv={"value": context.metadata["hasleader"].encode()})
+        return rpc_pb2.PutResponse(prev_kv={"value": request.value}).SerializeToString()
+
+    async def lease_keep_alive(
+        self, requests: AsyncIterator[rpc_pb2.LeaseKeepAliveRequest], context: CallContext
+    ) -> AsyncIterator[rpc_pb2.LeaseKeepAliveResponse]:
+        try:
+            async for request in requests:
+                if request.ID == 13:
+                    raise RpcError(Code.OUT_OF_RANGE, "thirteen")
+                yield rpc_pb2.LeaseKeepAliveResponse(ID=request.ID)
+        finally:
+            self.cancelled.set()
+
+    async def snapshot(
+        self, request: rpc_pb2.SnapshotRequest, context: CallContext
+    ) -> AsyncIterator[rpc_pb2.SnapshotResponse]:
+        for _ in range(20):
+            yield rpc_pb2.SnapshotResponse(blob=bytes(300_000))
+
+
+class Ends:
+    def __init__(self, channel: Any, handler: Handler) -> None:
+        self.channel = channel
+        self.handler = handler
+
+    async def put(self, key: bytes, value: bytes = b"", **options: Any) -> bytes:
+        request = rpc_pb2.PutRequest(key=key, value=value)
+        return bytes((await self.channel.unary(KV, "Put", request, **options)).prev_kv.value)
+
+    def keep_alive(self, *ids: int, then: Awaitable[Any] | None = None) -> Any:
+        async def requests() -> AsyncIterator[rpc_pb2.LeaseKeepAliveRequest]:
+            for lease_id in ids:
+                yield rpc_pb2.LeaseKeepAliveRequest(ID=lease_id)
+            if then is not None:
+                await then
+
+        return self.channel.stream(LEASE, "LeaseKeepAlive", requests())
+
+
+def hosted(host_type: type, handler: Handler) -> Any:
+    return host_type([Service(KV, handler), Service(LEASE, handler), Service(MAINTENANCE, handler)])
+
+
+@pytest.fixture(params=[(Http2Host, Http2Channel), (GrpcHost, Http2Channel), (Http2Host, GrpcChannel)])
+async def ends(request: pytest.FixtureRequest) -> AsyncIterator[Ends]:
+    host_type, channel_type = request.param
+    handler = Handler()
+    host = hosted(host_type, handler)
+    port = host.add_listener("127.0.0.1:0")
+    await host.start()
+    channel = channel_type(f"127.0.0.1:{port}")
+    yield Ends(channel, handler)
+    await channel.close()
+    await host.stop(0)
+
+
+async def test_a_call_is_answered(ends: Ends) -> None:
+    assert await ends.put(b"k", b"value") == b"value"
+    assert await ends.put(b"metadata", metadata={"hasleader": "true"}) == b"true"
+
+
+async def test_many_calls_share_the_connection(ends: Ends) -> None:
+    answers = await asyncio.gather(*(ends.put(b"k", b"%d" % number) for number in range(300)))
+    assert answers == [b"%d" % number for number in range(300)]
+
+
+async def test_messages_larger_than_all_windows(ends: Ends) -> None:
+    for size in (16_379, 65_536, 9_000_000):
+        value = bytes([size % 251]) * size
+        assert await ends.put(b"k", value) == value
+
+
+async def test_refusals_keep_their_code_and_text(ends: Ends) -> None:
+    with pytest.raises(RpcError) as caught:
+        await ends.put(b"refuse")
+    assert (caught.value.code, caught.value.message) == (Code.NOT_FOUND, "not höre: 100%")
+    with pytest.raises(RpcError) as caught:
+        await ends.put(b"break")
+    assert caught.value.code is Code.INTERNAL
+    assert "secret" not in caught.value.message
+    with pytest.raises(RpcError) as caught:
+        await ends.channel.unary(KV, "Range", rpc_pb2.RangeRequest())
+    assert caught.value.code is Code.UNIMPLEMENTED
+
+
+async def test_a_deadline_ends_both_sides(ends: Ends) -> None:
+    with pytest.raises(RpcError) as caught:
+        await ends.put(b"hang", timeout=0.05)
+    assert caught.value.code is Code.DEADLINE_EXCEEDED
+    await asyncio.wait_for(ends.handler.cancelled.wait(), 2)
+    assert await ends.put(b"k", b"still") == b"still"
+
+
+async def test_a_caller_that_leaves_cancels_the_handler(ends: Ends) -> None:
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(ends.put(b"hang"), 0.05)
+    await asyncio.wait_for(ends.handler.cancelled.wait(), 2)
+
+
+async def test_streams_in_both_directions(ends: Ends) -> None:
+    assert [answer.ID async for answer in ends.keep_alive(1, 2, 3)] == [1, 2, 3]
+    answers = ends.keep_alive(1, 13, 2)
+    assert (await anext(answers)).ID == 1
+    with pytest.raises(RpcError) as caught:
+        await anext(answers)
+    assert (caught.value.code, caught.value.message) == (Code.OUT_OF_RANGE, "thirteen")
+
+
+async def test_closing_a_stream_cancels_the_handler(ends: Ends) -> None:
+    async with aclosing(ends.keep_alive(1, then=asyncio.Event().wait())) as answers:
+        assert (await anext(answers)).ID == 1
+    await asyncio.wait_for(ends.handler.cancelled.wait(), 2)
+
+
+async def test_a_stream_larger_than_the_window_waits_for_its_reader(ends: Ends) -> None:
+    total = 0
+    async for part in ends.channel.stream(MAINTENANCE, "Snapshot", rpc_pb2.SnapshotRequest()):
+        total += len(part.blob)
+        await asyncio.sleep(0.001)
+    assert total == 6_000_000
+
+
+@pytest.mark.parametrize("channel_type", [Http2Channel, GrpcChannel])
+async def test_certificates_on_both_sides(tmp_path: Path, channel_type: type) -> None:
+    authority = pki.CertificateAuthority.create("ca")
+    server = authority.issue("server", usages=pki.Usage.SERVER, ips=["127.0.0.1"])
+    client = authority.issue("client", usages=pki.Usage.CLIENT)
+    files = {}
+    for name, content in {
+        "ca": authority.certificate_pem,
+        "server.crt": server.certificate,
+        "server.key": server.key,
+        "client.crt": client.certificate,
+        "client.key": client.key,
+    }.items():
+        files[name] = tmp_path / name
+        files[name].write_bytes(content)
+    handler = Handler()
+    host = hosted(Http2Host, handler)
+    port = host.add_listener(
+        "127.0.0.1:0", ServerTls(files["server.crt"], files["server.key"], files["ca"], require_client_certificate=True)
+    )
+    await host.start()
+    channel = channel_type(f"127.0.0.1:{port}", ClientTls(files["ca"], files["client.crt"], files["client.key"]))
+    ends = Ends(channel, handler)
+    assert await ends.put(b"k", b"value" * 100_000) == b"value" * 100_000
+    assert handler.certificate
+    await channel.close()
+    stranger = Http2Channel(f"127.0.0.1:{port}", ClientTls(files["ca"]))
+    with pytest.raises(RpcError):
+        await Ends(stranger, handler).put(b"k")
+    await stranger.close()
+    await host.stop(0)
+
+
+async def test_a_connection_is_made_again_after_the_host_was_restarted(tmp_path: Path) -> None:
+    address = f"unix://{tmp_path / 'socket'}"
+    channel = Http2Channel(address)
+    ends = Ends(channel, Handler())
+    with pytest.raises(RpcError, match="failed to connect to all addresses"):
+        await ends.put(b"k")
+    for _ in range(2):
+        host = hosted(Http2Host, ends.handler)
+        host.add_listener(address)
+        await host.start()
+        await asyncio.sleep(0.11)
+        assert await ends.put(b"k", b"v") == b"v"
+        await host.stop(0)
+        await asyncio.sleep(0.01)
+    await channel.close()
+
+
+async def test_stopping_lets_calls_finish_and_breaks_off_what_takes_longer() -> None:
+    handler = Handler()
+    host = hosted(Http2Host, handler)
+    port = host.add_listener("127.0.0.1:0")
+    await host.start()
+    channel = Http2Channel(f"127.0.0.1:{port}")
+    hanging = asyncio.ensure_future(Ends(channel, handler).put(b"hang"))
+    await asyncio.sleep(0.05)
+    await host.stop(0.05)
+    with pytest.raises(RpcError) as caught:
+        await hanging
+    assert caught.value.code in (Code.CANCELLED, Code.UNAVAILABLE)
+    assert handler.cancelled.is_set()
+    await channel.close()
+
+
+async def test_http1_on_the_same_port() -> None:
+    def answer(method: str, path: str) -> tuple[str, str, bytes]:
+        return "200 OK", "application/json", f'{{"{method}":"{path}"}}'.encode()
+
+    host = Http2Host([], http1=answer)
+    port = host.add_listener("127.0.0.1:0")
+    await host.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    reply = await reader.read()
+    writer.close()
+    assert reply.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert reply.endswith(b'\r\n\r\n{"GET":"/health"}')
+    await host.stop(0)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\0\0\1\1\5\0\0\0\1\xff",
+        b"\xff\xff\xff\0\0\0\0\0\1",
+        b"\0\0\1\1\4\0\0\0\2\x82",
+        b"\0\0\0\x09\4\0\0\0\1",
+        b"\0\0\4\x08\0\0\0\0\0\x7f\xff\xff\xff",
+    ],
+)
+async def test_a_peer_that_breaks_the_protocol_is_told_and_left(garbage: bytes) -> None:
+    host = hosted(Http2Host, Handler())
+    port = host.add_listener("127.0.0.1:0")
+    await host.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0" + garbage)
+    reply = await asyncio.wait_for(reader.read(), 2)
+    assert b"\x07\0\0\0\0\0" in reply
+    writer.close()
+    await host.stop(0)

@@ -42,6 +42,8 @@ class Containers:
         sandbox = core.store.sandbox(sandbox_id)
         if sandbox.id not in core.store.live_sandboxes:
             raise RpcError(Code.FAILED_PRECONDITION, f"sandbox container {sandbox.id!r} is not running")
+        if config.linux.security_context.privileged and not sandbox.pod_config().linux.security_context.privileged:
+            raise RpcError(Code.INVALID_ARGUMENT, "no privileged container allowed in sandbox")
         name = _unique_name(sandbox.id, config)
         taken = [
             r.id for r in core.store.containers_of(sandbox.id) if _unique_name(sandbox.id, r.container_config()) == name

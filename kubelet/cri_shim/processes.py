@@ -216,8 +216,10 @@ class Processes:
 
     async def _process(self, container_id: str, command: Sequence[str], tty: bool) -> dict[str, Any]:
         """The container's own process with another command: same user, limits, capabilities and environment."""
-        spec = await self._core.containerd.spec(container_id)
-        process: dict[str, Any] = dict(spec["process"])
+        running = self._core.store.running(container_id)
+        if running.process is None:
+            running.process = (await self._core.containerd.spec(container_id))["process"]
+        process = dict(running.process)
         process["args"], process["terminal"] = list(command), tty
         if tty and not any(entry.startswith("TERM=") for entry in process.get("env", [])):
             process["env"] = [*process.get("env", []), "TERM=xterm"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
@@ -24,6 +24,8 @@ class Running:
         self.lock = asyncio.Lock()
         self.exited = asyncio.Event()
         self.io: ContainerIO | None = None
+        self.process: dict[str, Any] | None = None
+        """The process part of its spec, which never changes: every exec starts from it."""
 
 
 class Store:

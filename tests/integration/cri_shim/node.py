@@ -104,6 +104,31 @@ class Node:
         self.shim.send_signal(number)
         self.shim.wait(10)
 
+    def lose_power(self) -> None:
+        """Everything of this node ends at once, and what lay in memory is gone."""
+        assert self.containerd is not None
+        self.containerd.kill()
+        self.kill_shim()
+        self.containerd.wait(10)
+        for pid in self._processes():
+            os.kill(pid, signal.SIGKILL)
+        self._unmount()
+        for name in ("run", "shimrun"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def _processes(self) -> list[int]:
+        """containerd's shims of this node, and every process in cgroups of its pods."""
+        found: set[int] = set()
+        marks = (str(self.folder).encode(), self.folder.name.encode())
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                command, groups = (entry / "cmdline").read_bytes(), (entry / "cgroup").read_bytes()
+            except OSError:
+                continue
+            if (command.startswith(b"/usr/bin/containerd-shim") and marks[0] in command) or marks[1] in groups:
+                found.add(int(entry.name))
+        return sorted(found - {os.getpid()})
+
     async def ready(self) -> None:
         if self._channel is not None:
             await self._channel.close()
@@ -216,11 +241,14 @@ class Node:
         subprocess.run(["ip", "link", "delete", self.bridge], check=False, capture_output=True)
 
     def _remove_files(self) -> None:
+        self._unmount()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _unmount(self) -> None:
         with open("/proc/self/mountinfo", encoding="utf-8") as file:
             points = [line.split()[4] for line in file]
         for point in sorted((p for p in points if p.startswith(f"{self.folder}/")), reverse=True):
             unmount(point)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 async def until(read: Callable[[], Any], good: Callable[[Any], bool], seconds: float = 20.0) -> Any:

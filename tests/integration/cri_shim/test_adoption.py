@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import signal
 
 import pytest
@@ -100,6 +102,44 @@ async def test_pods_of_an_earlier_life_can_be_removed(shim: Node) -> None:
     await shim.remove(sandbox)
     assert not (await shim.runtime("ListPodSandbox", cri.ListPodSandboxRequest())).items
     assert not (await shim.runtime("ListContainers", cri.ListContainersRequest())).containers
+
+
+async def test_a_sandbox_that_ends_by_itself_is_not_ready(shim: Node) -> None:
+    pod = shim.pod_config()
+    sandbox = await shim.sandbox(pod)
+    request = cri.PodSandboxStatusRequest(pod_sandbox_id=sandbox, verbose=True)
+    answer = await shim.runtime("PodSandboxStatus", request)
+    os.kill(json.loads(answer.info["info"])["pid"], signal.SIGKILL)
+
+    async def state() -> int:
+        return int((await shim.runtime("PodSandboxStatus", request)).status.state)
+
+    await until(state, lambda found: found == cri.SANDBOX_NOTREADY)
+    again = cri.PodSandboxConfig.FromString(pod.SerializeToString())
+    again.metadata.attempt = 1
+    second = await shim.sandbox(again)
+    for identity in (sandbox, second):
+        await shim.remove(identity)
+
+
+async def test_after_a_reboot_the_old_pods_can_be_removed_and_new_ones_made(shim: Node) -> None:
+    pod = shim.pod_config()
+    sandbox = await shim.sandbox(pod)
+    container = await shim.run(sandbox, pod, shim.container_config(["sleep", "1000"]))
+    await asyncio.to_thread(shim.lose_power)
+    shim.start_containerd()
+    shim.start_shim()
+    await shim.ready()
+    status = await shim.status(container)
+    assert (status.state, status.exit_code, status.reason) == (cri.CONTAINER_EXITED, 255, "Unknown")
+    listed = (await shim.runtime("ListPodSandbox", cri.ListPodSandboxRequest())).items
+    assert [(item.id, item.state) for item in listed] == [(sandbox, cri.SANDBOX_NOTREADY)]
+    again = cri.PodSandboxConfig.FromString(pod.SerializeToString())
+    again.metadata.attempt = 1
+    second = await shim.sandbox(again)
+    await shim.run(second, again, shim.container_config(["sleep", "1000"]))
+    for identity in (sandbox, second):
+        await shim.remove(identity)
 
 
 async def test_a_restart_of_containerd_is_survived(shim: Node) -> None:

@@ -241,6 +241,34 @@ async def test_devices_are_given_by_name(pod: Pod) -> None:
     assert b"No space left" in answer.stderr
 
 
+async def test_privileged_sees_the_hosts_devices_and_may_mount(node: Node) -> None:
+    pod = node.pod_config()
+    config = node.container_config(["sleep", "1000"])
+    config.linux.security_context.privileged = True
+    plain = await node.sandbox(node.pod_config())
+    with pytest.raises(RpcError, match="no privileged container allowed in sandbox"):
+        await node.create(plain, pod, config)
+    pod.linux.security_context.privileged = True
+    sandbox = await node.sandbox(pod)
+    container = await node.run(sandbox, pod, config)
+    script = "mkdir /m && mount -t tmpfs none /m && touch /m/x && cat /proc/self/status && ls /dev"
+    answer = await node.exec(container, "sh", "-c", script)
+    assert answer.exit_code == 0, answer.stderr
+    assert b"Seccomp:\t0" in answer.stdout
+    assert b"loop" in answer.stdout or b"fuse" in answer.stdout
+    for identity in (plain, sandbox):
+        await node.remove(identity)
+
+
+async def test_a_neighbours_processes_can_be_looked_at(pod: Pod) -> None:
+    target = await pod.run(pod.node.container_config(["sleep", "1000"], "target"))
+    config = pod.node.container_config(["sleep", "2000"], "debugger")
+    options = config.linux.security_context.namespace_options
+    options.pid, options.target_id = cri.TARGET, target
+    container = await pod.run(config)
+    assert b"sleep 1000" in (await pod.node.exec(container, "ps")).stdout
+
+
 async def test_usage_is_reported(pod: Pod) -> None:
     container = await pod.run(pod.node.container_config(["sh", "-c", "echo note > /file; while :; do :; done"]))
 

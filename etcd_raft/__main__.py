@@ -75,7 +75,10 @@ async def _announce(assembly: Assembly) -> None:
             await node.read_index()
             break
         except Refusal:
+            if node.status().has_failed:
+                return
             log.info("waiting for a leader: %d members, this one is %x", len(node.members()), node.member_id)
+            await assembly.clock.sleep(settings.heartbeat_seconds)
     urls = ",".join(map(str, settings.listen_client))
     log.info("ready: member %x of cluster %x serves clients at %s", node.member_id, node.cluster_id, urls)
 

@@ -1,0 +1,212 @@
+"""Real members as processes, on free ports of the loopback, killed as a power cut would."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from component_base.grpc_channel import GrpcChannel
+from component_base.pki import CertificateAuthority, Usage
+from component_base.rpc import ClientTls, RpcError
+from skiff_pb.etcd import rpc_pb2
+
+KV = rpc_pb2.DESCRIPTOR.services_by_name["KV"]
+MAINTENANCE = rpc_pb2.DESCRIPTOR.services_by_name["Maintenance"]
+START_SECONDS = 20.0
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [int(one.getsockname()[1]) for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Credentials:
+    """One authority for all; every member and client has the same certificate, good for 127.0.0.1."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = CertificateAuthority.create("etcd-ca")
+        self.ca, self.certificate, self.key = folder / "ca.crt", folder / "pair.crt", folder / "pair.key"
+        self.ca.write_bytes(authority.certificate_pem)
+        pair = authority.issue("member", ips=["127.0.0.1"], usages=Usage.SERVER | Usage.CLIENT)
+        pair.write(self.certificate, self.key)
+
+    def flags(self) -> list[str]:
+        return [
+            f"--{prefix}{flag}"
+            for prefix in ("", "peer-")
+            for flag in (
+                f"cert-file={self.certificate}",
+                f"key-file={self.key}",
+                f"trusted-ca-file={self.ca}",
+                "client-cert-auth",
+            )
+        ]
+
+    def client(self) -> ClientTls:
+        return ClientTls(self.ca, self.certificate, self.key)
+
+
+@dataclass
+class MemberProcess:
+    name: str
+    folder: Path
+    client_port: int
+    peer_port: int
+    metrics_port: int
+    credentials: Credentials | None = None
+    extra: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def make(cls, name: str, folder: Path, credentials: Credentials | None = None, *extra: str) -> MemberProcess:
+        return cls(name, folder, *free_ports(3), credentials, extra)
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.credentials else "http"
+
+    @property
+    def client_url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.client_port}"
+
+    @property
+    def peer_url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.peer_port}"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / f"{self.name}.log").read_text()
+
+    def arguments(self, cluster: str, state: str = "new") -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "etcd_raft",
+            f"--name={self.name}",
+            f"--data-dir={self.folder / self.name}",
+            f"--listen-client-urls={self.client_url}",
+            f"--advertise-client-urls={self.client_url}",
+            f"--listen-peer-urls={self.peer_url}",
+            f"--initial-advertise-peer-urls={self.peer_url}",
+            f"--initial-cluster={cluster or f'{self.name}={self.peer_url}'}",
+            f"--initial-cluster-state={state}",
+            f"--listen-metrics-urls=http://127.0.0.1:{self.metrics_port}",
+            *(self.credentials.flags() if self.credentials else ()),
+            *self.extra,
+        ]
+
+    def start(self, cluster: str = "", state: str = "new") -> None:
+        with open(self.folder / f"{self.name}.log", "ab") as log:
+            environment = {**os.environ, **self.environment}
+            self.process = subprocess.Popen(self.arguments(cluster, state), stderr=log, stdout=log, env=environment)
+
+    def kill(self) -> None:
+        """As a power cut, as far as a process can tell."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(timeout=15)
+
+    def end(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
+    def health(self) -> dict[str, Any]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/health", timeout=6) as answer:
+                found: dict[str, Any] = json.load(answer)
+                return found
+        except OSError:
+            return {"health": "unreachable"}
+
+    async def ready(self) -> None:
+        async with asyncio.timeout(START_SECONDS):
+            while (await asyncio.to_thread(self.health))["health"] != "true":
+                assert self.process is not None
+                assert self.process.poll() is None, self.log
+                await asyncio.sleep(0.05)
+
+    def channel(self) -> GrpcChannel:
+        tls = self.credentials.client() if self.credentials else None
+        return GrpcChannel(f"127.0.0.1:{self.client_port}", tls, connect_retry_seconds=0.2)
+
+    def etcdctl(self, *arguments: str, check: bool = True, endpoints: str = "") -> str:
+        command = ["etcdctl", f"--endpoints={endpoints or self.client_url}", *arguments]
+        if self.credentials:
+            c = self.credentials
+            command += [f"--cacert={c.ca}", f"--cert={c.certificate}", f"--key={c.key}"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=30, check=False, env={**os.environ, "ETCDCTL_API": "3"}
+        )
+        assert not check or done.returncode == 0, (done.stderr, self.log[-2000:])
+        return done.stdout + ("" if check else done.stderr)
+
+
+class Writers:
+    """Clients that write numbered keys as fast as they are answered, and remember what was acknowledged."""
+
+    def __init__(self, *members: MemberProcess) -> None:
+        self._members = members
+        self.acknowledged: dict[bytes, bytes] = {}
+        self._number = 0
+        self._stopping = False
+
+    async def write(self, clients: int, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            for client in range(clients):
+                group.create_task(self._client(client, stop))
+
+    async def _client(self, client: int, stop: asyncio.Event) -> None:
+        channels = [member.channel() for member in self._members]
+        try:
+            turn = client
+            while not stop.is_set():
+                self._number += 1
+                key, value = b"k%06d" % self._number, b"v%06d" % self._number
+                put = rpc_pb2.PutRequest(key=key, value=value)
+                try:
+                    await channels[turn % len(channels)].unary(KV, "Put", put, timeout=8.0)
+                    self.acknowledged[key] = value
+                except RpcError:
+                    turn += 1
+                    await asyncio.sleep(0.02)
+        finally:
+            for channel in channels:
+                await channel.close()
+
+
+async def contents(member: MemberProcess) -> dict[bytes, bytes]:
+    channel = member.channel()
+    try:
+        everything = rpc_pb2.RangeRequest(key=b"\0", range_end=b"\0")
+        answer = await channel.unary(KV, "Range", everything, timeout=10.0)
+        return {kv.key: kv.value for kv in answer.kvs}
+    finally:
+        await channel.close()
+
+
+async def status(member: MemberProcess) -> Any:
+    channel = member.channel()
+    try:
+        return await channel.unary(MAINTENANCE, "Status", rpc_pb2.StatusRequest(), timeout=5.0)
+    finally:
+        await channel.close()

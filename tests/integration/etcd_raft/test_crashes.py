@@ -1,0 +1,149 @@
+"""kill -9 in the middle of writing loses no acknowledged write: one member many times, three members by their leader.
+
+`KILL_ROUNDS` sets how often; the default keeps the suite short.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from component_base.rng import seeded
+from tests.integration.etcd_raft.processes import Credentials, MemberProcess, Writers, contents, status
+
+ROUNDS = int(os.environ.get("KILL_ROUNDS") or 6)
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Iterator[MemberProcess]:
+    member = MemberProcess.make("one", tmp_path, None, "--snapshot-count=400")
+    yield member
+    member.end()
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[list[MemberProcess]]:
+    credentials = Credentials(tmp_path)
+    members = [MemberProcess.make(name, tmp_path, credentials, "--snapshot-count=300") for name in ("a", "b", "c")]
+    yield members
+    for member in members:
+        member.end()
+
+
+def cluster_of(members: list[MemberProcess]) -> str:
+    return ",".join(f"{m.name}={m.peer_url}" for m in members)
+
+
+async def leader_of(members: list[MemberProcess]) -> MemberProcess:
+    async with asyncio.timeout(20):
+        while True:
+            for member in members:
+                if member.process is not None and member.process.poll() is None:
+                    found = await status(member)
+                    if found.leader and found.leader == found.header.member_id:
+                        return member
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.timeout(300)
+async def test_a_lone_member_killed_again_and_again_keeps_what_it_acknowledged(one: MemberProcess) -> None:
+    rng = seeded(1)
+    writers = Writers(one)
+    for _ in range(ROUNDS):
+        one.start()
+        await one.ready()
+        found = await contents(one)
+        assert {k: found.get(k) for k in writers.acknowledged} == writers.acknowledged
+        stop = asyncio.Event()
+        writing = asyncio.ensure_future(writers.write(8, stop))
+        await asyncio.sleep(0.2 + 0.5 * rng.random())
+        one.kill()
+        stop.set()
+        await writing
+    one.start()
+    await one.ready()
+    found = await contents(one)
+    assert {k: found.get(k) for k in writers.acknowledged} == writers.acknowledged
+    assert len(writers.acknowledged) > 50 * ROUNDS
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("place", ["wal_before_sync", "wal_after_sync"])
+async def test_a_crash_around_the_sync_is_survived(one: MemberProcess, place: str) -> None:
+    one.start()
+    await one.ready()
+    one.etcdctl("put", "a", "1")
+    assert one.stop() == 0
+    one.environment = {"SKIFF_FAILPOINTS": f"{place}=crash"}
+    one.start()
+    assert one.process is not None
+    assert one.process.wait(20) == 137
+    one.environment = {}
+    one.start()
+    await one.ready()
+    assert one.etcdctl("get", "a", "--print-value-only").strip() == "1"
+
+
+@pytest.mark.timeout(60)
+async def test_a_disk_that_fails_ends_the_member_with_a_sentence(one: MemberProcess) -> None:
+    one.start()
+    await one.ready()
+    assert one.stop() == 0
+    one.environment = {"SKIFF_FAILPOINTS": "wal_before_sync=error"}
+    one.start()
+    assert one.process is not None
+    assert one.process.wait(20) == 1
+    assert "cannot write the log" in one.log
+
+
+@pytest.mark.timeout(300)
+async def test_three_members_lose_their_leader_and_no_acknowledged_write(three: list[MemberProcess]) -> None:
+    for member in three:
+        member.start(cluster_of(three))
+    for member in three:
+        await member.ready()
+    writers = Writers(*three)
+    for _ in range(max(2, ROUNDS // 2)):
+        stop = asyncio.Event()
+        writing = asyncio.ensure_future(writers.write(6, stop))
+        await asyncio.sleep(0.7)
+        before = len(writers.acknowledged)
+        victim = await leader_of(three)
+        victim.kill()
+        await leader_of(three)
+        await asyncio.sleep(1.0)
+        stop.set()
+        await writing
+        assert len(writers.acknowledged) > before, "writing goes on without the old leader"
+        victim.start(cluster_of(three))
+        await victim.ready()
+    for member in three:
+        found = await contents(member)
+        assert {k: found.get(k) for k in writers.acknowledged} == writers.acknowledged
+
+
+@pytest.mark.timeout(120)
+async def test_a_member_that_was_away_long_catches_up_by_snapshot(three: list[MemberProcess]) -> None:
+    for member in three:
+        member.start(cluster_of(three))
+    for member in three:
+        await member.ready()
+    lagging = next(m for m in three if m is not three[0])
+    lagging.kill()
+    writers = Writers(*(m for m in three if m is not lagging))
+    stop = asyncio.Event()
+    writing = asyncio.ensure_future(writers.write(40, stop))
+    async with asyncio.timeout(90):
+        while len(writers.acknowledged) < 6500:
+            await asyncio.sleep(0.1)
+    stop.set()
+    await writing
+    lagging.start(cluster_of(three))
+    await lagging.ready()
+    assert "received a snapshot" in lagging.log
+    found = await contents(lagging)
+    assert {k: found.get(k) for k in writers.acknowledged} == writers.acknowledged

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from component_base.rng import Rng
 
@@ -103,8 +104,7 @@ class _Exchange(asyncio.DatagramProtocol):
         self._answer = answer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        transport.sendto(self._query)
+        cast(asyncio.DatagramTransport, transport).sendto(self._query)  # uvloop's has another base
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         if data[:2] == self._query[:2] and not self._answer.done():

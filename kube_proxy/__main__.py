@@ -64,7 +64,7 @@ async def clean_up(values: Values) -> int:
     except NftError as error:
         fail(PROGRAM, str(error))
     if values["configure-pod-routes"]:
-        RouteTable().reconcile({})
+        await asyncio.to_thread(RouteTable().reconcile, {})
     return 0
 
 

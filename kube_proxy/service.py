@@ -104,7 +104,7 @@ class ProxyService:
         """One step to the present state of the watches. Raises NftError; then the kernel is as it was."""
         if self._nodes_dirty:
             self._nodes_dirty = False
-            self._look_at_nodes()
+            await self._look_at_nodes()
         current = service_ports(self._services.values(), self._slices.values(), self._network.node_name)
         rules = ruleset.build(current, self._network)
         if self._applied is None:
@@ -119,7 +119,7 @@ class ProxyService:
         self._applied_services = current
         await self.health.update(current)
 
-    def _look_at_nodes(self) -> None:
+    async def _look_at_nodes(self) -> None:
         nodes = self._nodes.values()
         own = self._nodes.get(self._network.node_name)
         if own is not None:
@@ -127,4 +127,5 @@ class ProxyService:
             if (zone, pod_cidr) != (self._network.zone, self._network.pod_cidr):
                 self._network = replace(self._network, zone=zone, pod_cidr=pod_cidr)
         if self._routes is not None:
-            self._routes.reconcile(wanted(nodes, self._network.node_name))
+            # In a thread: pyroute2 brings an event loop of its own.
+            await asyncio.to_thread(self._routes.reconcile, wanted(nodes, self._network.node_name))

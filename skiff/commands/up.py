@@ -26,6 +26,7 @@ from skiff.commands.output import Progress, stop
 CONTEXT = "skiff"
 START_SECONDS = 120.0
 NODE_SECONDS = 60.0
+MAX_DEATHS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +145,20 @@ async def bring_up(cluster: Cluster, clock: Clock, progress: Progress, wait: boo
         if problem and not _ours_are_running(layout):
             raise SettingsError(problem)
         launch.start_supervisor(layout)
-    await follow_start(layout, clock, progress)
     if wanted.role != "control-plane":
+        await follow_start(layout, clock, progress)
         return
-    await first_minute(cluster, clock, progress, wait)
+    apiserver_is_ready = asyncio.Event()
+    # Several services wait for their roles: these are written while the others still start.
+    writing = asyncio.ensure_future(write_first_objects(cluster, apiserver_is_ready, progress))
+    try:
+        await follow_start(layout, clock, progress, apiserver_is_ready)
+        await writing
+    finally:
+        writing.cancel()
+    await load_toolbox(layout, progress)
+    if wait:
+        await wait_for_node(cluster, clock, progress)
 
 
 def _ours_are_running(layout: Layout) -> bool:
@@ -156,19 +167,24 @@ def _ours_are_running(layout: Layout) -> bool:
     return earlier is not None and any(status.is_running(p.pid, p.argv) for p in earlier.processes)
 
 
-async def follow_start(layout: Layout, clock: Clock, progress: Progress) -> None:
+async def follow_start(
+    layout: Layout, clock: Clock, progress: Progress, apiserver_is_ready: asyncio.Event | None = None
+) -> None:
     """A line for each service; a service that keeps dying ends the command with the end of its log."""
+    deaths: dict[str, int] = {}
     try:
         async for process in launch.follow(layout, clock, START_SECONDS):
             if process.state == "ready":
                 progress.say(f"{process.name} is ready")
+                if process.name == "apiserver" and apiserver_is_ready is not None:
+                    apiserver_is_ready.set()
             elif process.state == "backoff":
+                deaths[process.name] = deaths.get(process.name, 0) + 1
                 progress.say(f"{process.name} {process.last_exit}; it is started again")
-                if process.restarts >= 5:
-                    raise SettingsError(
-                        f"{process.name} does not stay up; the end of {layout.log_of(process.name)}:\n"
-                        + launch.last_lines(layout.log_of(process.name))
-                    )
+                if deaths[process.name] >= MAX_DEATHS:
+                    log = layout.log_of(process.name)
+                    end = launch.last_lines(log)
+                    raise SettingsError(f"{process.name} does not stay up; the end of {log}:\n{end}")
     except TimeoutError:
         raise SettingsError(
             f"not all services became ready within {START_SECONDS:.0f} s; `skiff status` shows which, "
@@ -176,23 +192,29 @@ async def follow_start(layout: Layout, clock: Clock, progress: Progress) -> None
         ) from None
 
 
-async def first_minute(cluster: Cluster, clock: Clock, progress: Progress, wait: bool) -> None:
+async def write_first_objects(cluster: Cluster, apiserver_is_ready: asyncio.Event, progress: Progress) -> None:
     layout, wanted = cluster.layout, cluster.settings
+    await apiserver_is_ready.wait()
     client = RestClient(KubeConfig.load(layout.admin_kubeconfig), "skiff")
     try:
-        ca = (layout.pki / "ca.crt").read_text()
-        try:
-            await first_objects.apply(client, wanted, ca, wanted.server)
-        except (StatusError, httpx.TransportError) as error:
-            raise SettingsError(f"the first objects could not be written: {error}") from error
-        await load_toolbox(layout, progress)
-        if not wait:
-            return
-        if said := await first_objects.wait_for_node(client, wanted.node_name, clock, NODE_SECONDS):
-            raise SettingsError(f"node {wanted.node_name} is not Ready: {said}; see `skiff logs kubelet`")
-        progress.say(f"node {wanted.node_name} is Ready")
+        created = await first_objects.apply(client, wanted, (layout.pki / "ca.crt").read_text(), wanted.server)
+    except (StatusError, httpx.TransportError) as error:
+        raise SettingsError(f"the first objects could not be written: {error}") from error
     finally:
         await client.close()
+    if created:
+        progress.say(f"{created} first objects: roles, Service kube-dns, cluster-info")
+
+
+async def wait_for_node(cluster: Cluster, clock: Clock, progress: Progress) -> None:
+    client = RestClient(KubeConfig.load(cluster.layout.admin_kubeconfig), "skiff")
+    name = cluster.settings.node_name
+    try:
+        if said := await first_objects.wait_for_node(client, name, clock, NODE_SECONDS):
+            raise SettingsError(f"node {name} is not Ready: {said}; see `skiff logs kubelet`")
+    finally:
+        await client.close()
+    progress.say(f"node {name} is Ready")
 
 
 async def load_toolbox(layout: Layout, progress: Progress) -> None:

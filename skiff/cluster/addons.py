@@ -143,6 +143,8 @@ def roles() -> list[tuple[str, dict[str, Any]]]:
             "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
             subject("Group", "system:nodes"),
         ),
+        role("skiff:node-serving", rule([signer], ["certificatesigningrequests/selfnodeserving"], ["create"])),
+        binding("skiff:node-serving", "skiff:node-serving", subject("Group", "system:nodes")),
         role("skiff:node-agents", rule([signer], ["certificatesigningrequests/nodeagent"], ["create"])),
         binding("skiff:node-agents", "skiff:node-agents", bootstrappers),
         *controller_bindings(),

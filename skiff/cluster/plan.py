@@ -218,7 +218,7 @@ def kubelet(settings: Settings, layout: Layout) -> Process:
         "--fail-swap-on=false",
     ]
     if settings.role == "worker":
-        flags.append(f"--bootstrap-kubeconfig={bootstrap}")
+        flags += [f"--bootstrap-kubeconfig={bootstrap}", "--rotate-server-certificates=true"]
     else:
         flags += [
             f"--tls-cert-file={layout.pki / 'kubelet-server.crt'}",

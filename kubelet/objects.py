@@ -66,6 +66,12 @@ class ObjectStore:
         for key in [k for k, e in self._watched.items() if uid in e.holders]:
             self._release(uid, key)
 
+    def close(self) -> None:
+        """Ends all watches, when the kubelet stops."""
+        for entry in self._watched.values():
+            entry.task.cancel()
+        self._watched.clear()
+
     def _release(self, uid: str, key: Key) -> None:
         entry = self._watched[key]
         entry.holders.discard(uid)

@@ -48,6 +48,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         await service.run(stop)
     finally:
         await agent.fleet.stop()
+        agent.objects.close()
         await runtime.close()
         await client.close()
 

@@ -27,7 +27,6 @@ def configuration(pod_cidrs: Sequence[str], addresses: Path) -> str:
     bridge = {
         "type": "bridge",
         "bridge": BRIDGE,
-        "isDefaultGateway": True,
         "isGateway": True,
         "hairpinMode": True,
         "ipMasq": False,

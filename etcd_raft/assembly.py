@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from component_base import metrics
 from component_base.clock import Clock
-from component_base.grpc_host import GrpcHost
+from component_base.http2.host import Http2Host
 from component_base.rng import Rng
 from component_base.rpc import ServerTls, Service
 from etcd_raft.founding import FoundingError, Origin, establish
@@ -82,7 +82,7 @@ class Assembly:
         self.node: RaftNode
         self.transport: PeerTransport
         self.monitoring: Monitoring
-        self._hosts: list[GrpcHost] = []
+        self._hosts: list[Http2Host] = []
         self._lock = -1
 
     async def open(self) -> None:
@@ -156,7 +156,7 @@ class Assembly:
     async def _host(
         self, services: Sequence[Service], addresses: Sequence[Address], tls: ServerTls | None, limit: int = 0
     ) -> None:
-        host = GrpcHost(services, limit) if limit else GrpcHost(services)
+        host = Http2Host(services, limit, http1=self.monitoring.answer) if limit else Http2Host(services)
         for address in addresses:
             await asyncio.to_thread(_check_free, address)
             host.add_listener(address.target, tls if address.is_tls else None)

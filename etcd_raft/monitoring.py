@@ -66,7 +66,7 @@ class Monitoring:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_SECONDS)
-            status, kind, body = await self._answer(head)
+            status, kind, body = await self.answer(head)
             writer.write(
                 f"HTTP/1.1 {status} {'OK' if status == 200 else 'Error'}\r\nContent-Type: {kind}\r\n"
                 f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
@@ -78,7 +78,8 @@ class Monitoring:
         finally:
             writer.close()
 
-    async def _answer(self, head: bytes) -> Answer:
+    async def answer(self, head: bytes) -> Answer:
+        """Also for the clients' port, where etcd answers the same paths."""
         method, _, rest = head.decode("latin-1").partition(" ")
         path, _, query = rest.partition(" ")[0].partition("?")
         route = self._routes.get(path)

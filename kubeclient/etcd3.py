@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from component_base.clock import Clock, SystemClock
-from component_base.grpc_channel import GrpcChannel
+from component_base.http2.channel import Http2Channel
 from component_base.rpc import ClientTls, Code, RpcError
 from kubeclient.etcd3_values import KeyValue, key_value
 from kubeclient.etcd3_watch import WatchHub, WatchResponse, prefix_end
@@ -162,7 +162,7 @@ class EtcdClient:
         timeout: float = 10.0,
     ) -> None:
         assert endpoints, "at least one endpoint"
-        self._channels = [GrpcChannel(_target(endpoint), tls) for endpoint in endpoints]
+        self._channels = [Http2Channel(_target(endpoint), tls) for endpoint in endpoints]
         self._present = 0
         self._timeout = timeout
         self._watches = WatchHub(lambda: self._channels[self._present], self._leave, clock or SystemClock())
@@ -260,7 +260,7 @@ class EtcdClient:
     async def lease_keepalive(self, lease_id: int) -> int:
         """Renew once; the new TTL, or 0 if the lease is gone."""
 
-        async def renew(channel: GrpcChannel) -> int:
+        async def renew(channel: Http2Channel) -> int:
             async def requests() -> AsyncIterator[rpc_pb2.LeaseKeepAliveRequest]:
                 yield rpc_pb2.LeaseKeepAliveRequest(ID=lease_id)
 
@@ -311,7 +311,7 @@ class EtcdClient:
             lambda channel: channel.unary(service, name, request, timeout=self._timeout), repeatable
         )
 
-    async def _attempt(self, call: Callable[[GrpcChannel], Awaitable[T]], repeatable: bool) -> T:
+    async def _attempt(self, call: Callable[[Http2Channel], Awaitable[T]], repeatable: bool) -> T:
         """Call each endpoint at most once, from the present one on."""
         for left in range(len(self._channels) - 1, -1, -1):
             channel = self._channels[self._present]
@@ -322,7 +322,7 @@ class EtcdClient:
                     raise
         raise AssertionError("the loop returns or raises")
 
-    def _moves_on(self, error: RpcError, channel: GrpcChannel, repeatable: bool) -> bool:
+    def _moves_on(self, error: RpcError, channel: Http2Channel, repeatable: bool) -> bool:
         """Leave a member that does not serve; whether the call may be made again."""
         if error.code not in (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED):
             return False
@@ -331,7 +331,7 @@ class EtcdClient:
             return False
         return repeatable or any(text in error.message.lower() for text in _NEVER_SENT)
 
-    def _leave(self, channel: GrpcChannel) -> None:
+    def _leave(self, channel: Http2Channel) -> None:
         """Many calls may find out at once that a member is down: only the first of them changes the present one."""
         if channel is self._channels[self._present]:
             self._present = (self._present + 1) % len(self._channels)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from component_base.clock import Clock
-from component_base.grpc_channel import GrpcChannel
+from component_base.http2.channel import Http2Channel
 from component_base.rpc import Code, RpcError
 from component_base.tasks import spawn
 from kubeclient.etcd3_values import KeyValue, key_value
@@ -67,7 +67,9 @@ class _Watch:
 class WatchHub:
     """`channel` names the connection to use now, `leave` asks for another one."""
 
-    def __init__(self, channel: Callable[[], GrpcChannel], leave: Callable[[GrpcChannel], None], clock: Clock) -> None:
+    def __init__(
+        self, channel: Callable[[], Http2Channel], leave: Callable[[Http2Channel], None], clock: Clock
+    ) -> None:
         self._channel = channel
         self._leave = leave
         self._clock = clock

@@ -12,7 +12,8 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -45,10 +46,11 @@ log = logging.getLogger(__name__)
 _RESPONSE: Final = hpack.encode(((":status", "200"), ("content-type", "application/grpc")))
 _OK: Final = hpack.encode((("grpc-status", "0"),))
 _MAX_STREAMS: Final = 20_000
+_HTTP1_HEAD: Final = 16384
 _UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
-#: (method, path) -> (status line's number and words, content type, body)
-Http1 = Callable[[str, str], tuple[str, str, bytes]]
+#: Given the head of a request: status, content type, body.
+Http1 = Callable[[bytes], Awaitable[tuple[int, str, bytes]]]
 
 
 class _Method:
@@ -147,15 +149,26 @@ class _ServerConnection(Connection):
 
     def _speak_http1(self) -> None:
         """One request, one answer."""
-        if b"\r\n\r\n" not in self._greeting and len(self._greeting) < 16384:
+        if b"\r\n\r\n" in self._greeting:
+            spawn(self._answer_http1(self._greeting), "HTTP/1 request")
+            self._greeting = b""
+        elif len(self._greeting) > _HTTP1_HEAD:
+            self.close()
+
+    async def _answer_http1(self, head: bytes) -> None:
+        status, content_type, body = 404, "text/plain; charset=utf-8", b"404 page not found\n"
+        if self._host.http1 is not None:
+            status, content_type, body = await self._host.http1(head)
+        if self.is_closed:
             return
-        words = self._greeting.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
-        status, content_type, body = "404 Not Found", "text/plain", b"404 page not found\n"
-        if len(words) == 3 and self._host.http1 is not None:
-            status, content_type, body = self._host.http1(words[0], words[1])
-        head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+        lines = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            f"Content-Type: {content_type}",
+            f"Content-Length: {len(body)}",
+            "Connection: close\r\n\r\n",
+        )
         self._out.clear()
-        self.transport.write(head.encode() + b"Connection: close\r\n\r\n" + body)
+        self.transport.write("\r\n".join(lines).encode() + (b"" if head.startswith(b"HEAD ") else body))
         self.close()
 
     def flush(self) -> None:

@@ -232,8 +232,8 @@ async def test_stopping_lets_calls_finish_and_breaks_off_what_takes_longer() -> 
 
 
 async def test_http1_on_the_same_port() -> None:
-    def answer(method: str, path: str) -> tuple[str, str, bytes]:
-        return "200 OK", "application/json", f'{{"{method}":"{path}"}}'.encode()
+    async def answer(head: bytes) -> tuple[int, str, bytes]:
+        return 200, "text/plain", head.split(b" ")[1]
 
     host = Http2Host([], http1=answer)
     port = host.add_listener("127.0.0.1:0")
@@ -243,7 +243,7 @@ async def test_http1_on_the_same_port() -> None:
     reply = await reader.read()
     writer.close()
     assert reply.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert reply.endswith(b'\r\n\r\n{"GET":"/health"}')
+    assert reply.endswith(b"\r\n\r\n/health")
     await host.stop(0)
 
 

@@ -466,7 +466,10 @@ class RaftNode:
 
     @property
     def is_learner(self) -> bool:
-        return self.member_id in self._raw.raft.configuration.learners
+        configuration = self._raw.raft.configuration
+        # Who joins does not know yet what it joins as; until it does, it serves no more than a learner would.
+        joins = bool(self._options.seeds) and self.member_id not in configuration.voters
+        return joins or self.member_id in configuration.learners
 
     @property
     def raft_index(self) -> int:

@@ -74,7 +74,8 @@ class MemberProcess:
 
     @classmethod
     def make(cls, name: str, folder: Path, credentials: Credentials | None = None, *extra: str) -> MemberProcess:
-        return cls(name, folder, *free_ports(3), credentials, extra)
+        client, peer, metrics = free_ports(3)
+        return cls(name, folder, client, peer, metrics, credentials, extra)
 
     @property
     def scheme(self) -> str:
@@ -157,7 +158,7 @@ class MemberProcess:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=30, check=False, env={**os.environ, "ETCDCTL_API": "3"}
         )
-        assert not check or done.returncode == 0, (done.stderr, self.log[-2000:])
+        assert not check or done.returncode == 0, done.stderr
         return done.stdout + ("" if check else done.stderr)
 
 
@@ -168,9 +169,11 @@ class Writers:
         self._members = members
         self.acknowledged: dict[bytes, bytes] = {}
         self._number = 0
-        self._stopping = False
+        self._enough = 0
 
-    async def write(self, clients: int, stop: asyncio.Event) -> None:
+    async def write(self, clients: int, stop: asyncio.Event, count: int = 1 << 30) -> None:
+        """Until told to stop, or until `count` more were acknowledged."""
+        self._enough = len(self.acknowledged) + count
         async with asyncio.TaskGroup() as group:
             for client in range(clients):
                 group.create_task(self._client(client, stop))
@@ -186,6 +189,8 @@ class Writers:
                 try:
                     await channels[turn % len(channels)].unary(KV, "Put", put, timeout=8.0)
                     self.acknowledged[key] = value
+                    if len(self.acknowledged) >= self._enough:
+                        stop.set()
                 except RpcError:
                     turn += 1
                     await asyncio.sleep(0.02)

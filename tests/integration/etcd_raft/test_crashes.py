@@ -135,13 +135,7 @@ async def test_a_member_that_was_away_long_catches_up_by_snapshot(three: list[Me
     lagging = next(m for m in three if m is not three[0])
     lagging.kill()
     writers = Writers(*(m for m in three if m is not lagging))
-    stop = asyncio.Event()
-    writing = asyncio.ensure_future(writers.write(40, stop))
-    async with asyncio.timeout(90):
-        while len(writers.acknowledged) < 6500:
-            await asyncio.sleep(0.1)
-    stop.set()
-    await writing
+    await writers.write(40, asyncio.Event(), count=6500)
     lagging.start(cluster_of(three))
     await lagging.ready()
     assert "received a snapshot" in lagging.log

@@ -1,0 +1,209 @@
+"""etcdctl 3.4 as the user has it, against one member and against a cluster that grows and shrinks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.etcd_raft.processes import Credentials, MemberProcess
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("etcdctl") is None, reason="etcdctl is not installed; see make setup"),
+    pytest.mark.timeout(120),
+]
+
+
+@pytest.fixture
+async def one(tmp_path: Path) -> object:
+    member = MemberProcess.make("one", tmp_path)
+    member.start()
+    await member.ready()
+    yield member
+    member.end()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[list[MemberProcess]]:
+    credentials = Credentials(tmp_path)
+    members = [MemberProcess.make(name, tmp_path, credentials) for name in ("a", "b", "c")]
+    yield members
+    for member in members:
+        member.end()
+
+
+async def test_keys_and_transactions(one: MemberProcess) -> None:
+    assert one.etcdctl("put", "a", "1").strip() == "OK"
+    assert one.etcdctl("get", "a").split() == ["a", "1"]
+    one.etcdctl("put", "ab", "2")
+    assert one.etcdctl("get", "--prefix", "a", "--keys-only").split() == ["a", "ab"]
+    assert one.etcdctl("del", "ab").strip() == "1"
+    done = subprocess.run(
+        ["etcdctl", f"--endpoints={one.client_url}", "txn"],
+        input='value("a") = "1"\n\nput b yes\n\nput b no\n\n',
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"},
+        timeout=20,
+    )
+    assert done.stdout.startswith("SUCCESS")
+    assert one.etcdctl("get", "b", "--print-value-only").strip() == "yes"
+
+
+async def test_watch_sees_history_and_news(one: MemberProcess) -> None:
+    one.etcdctl("put", "w", "old")
+    watching = subprocess.Popen(
+        ["etcdctl", f"--endpoints={one.client_url}", "watch", "w", "--rev=1"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"},
+    )
+    assert watching.stdout is not None
+    try:
+        assert [watching.stdout.readline().strip() for _ in range(3)] == ["PUT", "w", "old"]
+        one.etcdctl("put", "w", "new")
+        assert [watching.stdout.readline().strip() for _ in range(3)] == ["PUT", "w", "new"]
+        one.etcdctl("del", "w")
+        assert watching.stdout.readline().strip() == "DELETE"
+    finally:
+        watching.kill()
+        watching.wait()
+
+
+async def test_leases_end_and_take_their_keys(one: MemberProcess) -> None:
+    lease = one.etcdctl("lease", "grant", "600").split()[1]
+    one.etcdctl("put", "leased", "x", f"--lease={lease}")
+    assert "leased" in one.etcdctl("lease", "timetolive", lease, "--keys")
+    one.etcdctl("lease", "revoke", lease)
+    assert one.etcdctl("get", "leased") == ""
+
+
+async def test_status_health_compaction_and_snapshot(one: MemberProcess, tmp_path: Path) -> None:
+    status = json.loads(one.etcdctl("endpoint", "status", "-w", "json"))[0]["Status"]
+    assert status["leader"] == status["header"]["member_id"]
+    assert status["raftIndex"] == status["raftAppliedIndex"]
+    assert "is healthy" in one.etcdctl("endpoint", "health", check=False)
+    for n in range(5):
+        one.etcdctl("put", "c", str(n))
+    one.etcdctl("compact", "4")
+    assert "required revision has been compacted" in one.etcdctl("get", "c", "--rev=2", check=False)
+    one.etcdctl("snapshot", "save", str(tmp_path / "backup"))
+    assert (tmp_path / "backup").stat().st_size > 0
+
+
+async def test_a_cluster_grows_by_learners_and_shrinks(stage: list[MemberProcess]) -> None:
+    a, b, c = stage
+    a.start()
+    await a.ready()
+    a.etcdctl("put", "k", "v")
+    added = a.etcdctl("member", "add", "b", "--learner", f"--peer-urls={b.peer_url}")
+    b_id = added.split()[1]
+    assert "can only promote a learner member which is in sync" in a.etcdctl("member", "promote", b_id, check=False)
+    grown = f"a={a.peer_url},b={b.peer_url}"
+    b.start(grown, state="existing")
+    for _ in range(100):
+        if ", started," in next(line for line in a.etcdctl("member", "list").splitlines() if line.startswith(b_id)):
+            break
+    assert "rpc not supported for learner" in b.etcdctl("put", "k", "w", check=False)
+    a.etcdctl("member", "promote", b_id)
+    await b.ready()
+    assert b.etcdctl("get", "k", "--print-value-only").strip() == "v"
+    a.etcdctl("member", "add", "c", f"--peer-urls={c.peer_url}")
+    c.start(f"{grown},c={c.peer_url}", state="existing")
+    await c.ready()
+    everybody = ",".join(m.client_url for m in stage)
+    statuses = json.loads(a.etcdctl("endpoint", "status", "-w", "json", endpoints=everybody))
+    assert len({s["Status"]["leader"] for s in statuses}) == 1
+    assert len({s["Status"]["header"]["cluster_id"] for s in statuses}) == 1
+    leader = next(m for m, s in zip(stage, statuses, strict=True) if s["Status"]["leader"] == _id(s))
+    follower, target = next((m, s) for m, s in zip(stage, statuses, strict=True) if m is not leader)
+    leader.etcdctl("move-leader", f"{_id(target):x}")
+    follower.etcdctl("member", "remove", f"{_id(statuses[stage.index(leader)]):x}")
+    assert leader.process is not None
+    assert leader.process.wait(20) == 1
+    assert "has been removed from the cluster" in leader.log
+    assert follower.etcdctl("put", "k", "after").strip() == "OK"
+    leader.start(grown, state="existing")
+    assert leader.process.wait(20) == 1
+
+
+async def test_a_founder_without_its_data_does_not_found_again(stage: list[MemberProcess]) -> None:
+    cluster = ",".join(f"{m.name}={m.peer_url}" for m in stage)
+    for member in stage:
+        member.start(cluster)
+    for member in stage:
+        await member.ready()
+    stage[0].kill()
+    shutil.rmtree(stage[0].folder / stage[0].name)
+    stage[0].start(cluster)
+    assert stage[0].process is not None
+    assert stage[0].process.wait(20) == 1
+    assert "belongs to a running cluster already" in stage[0].log
+
+
+async def test_clients_need_a_certificate(stage: list[MemberProcess]) -> None:
+    member = stage[0]
+    member.start()
+    await member.ready()
+    member.etcdctl("put", "a", "b")
+    done = subprocess.run(
+        ["etcdctl", f"--endpoints={member.client_url}", f"--cacert={member.credentials.ca}", "get", "a"],  # type: ignore[union-attr]
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"},
+        timeout=30,
+    )
+    assert done.returncode != 0
+
+
+def _id(status: dict[str, dict[str, dict[str, int]]]) -> int:
+    return status["Status"]["header"]["member_id"]
+
+
+async def test_one_sentence_for_what_cannot_be(tmp_path: Path) -> None:
+    member = MemberProcess.make("one", tmp_path)
+    member.start()
+    await member.ready()
+    second = MemberProcess("two", tmp_path, member.client_port, *_others(member))
+    second.start()
+    assert second.process is not None
+    assert second.process.wait(20) == 1
+    assert "Address already in use" in second.log
+    assert len(second.log.strip().splitlines()) == 1
+    twin = MemberProcess.make("one", tmp_path)
+    twin.start()
+    assert twin.process is not None
+    assert twin.process.wait(20) == 1
+    assert "another process uses --data-dir" in member.log
+    member.end()
+
+
+def _others(member: MemberProcess) -> tuple[int, int]:
+    return member.peer_port, member.metrics_port
+
+
+@pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed")
+async def test_etcds_own_folder_is_refused(tmp_path: Path) -> None:
+    member = MemberProcess.make("one", tmp_path)
+    theirs = subprocess.Popen(
+        ["etcd", *(a for a in member.arguments("")[3:] if "metrics" not in a)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(50):
+            if "healthy" in member.etcdctl("endpoint", "health", check=False):
+                break
+    finally:
+        theirs.terminate()
+        theirs.wait()
+    member.start()
+    assert member.process is not None
+    assert member.process.wait(20) == 1
+    assert "perhaps one of etcd itself" in member.log

@@ -33,7 +33,7 @@ def decode(info: ResourceInfo, data: bytes) -> tuple[dict[str, Any], list[str]]:
         )
     if kind != info.kind:
         raise bad_request(f"Incorrect kind specified in apply patch. Specified: {kind}, expected: {info.kind}")
-    if (config.get("metadata") or {}).get("managedFields") is not None:
+    if _metadata(config).get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
     return config, duplicates
 
@@ -74,8 +74,14 @@ def _typed(info: ResourceInfo, config: dict[str, Any]) -> dict[str, Any]:
     return decoded.obj
 
 
+def _metadata(config: dict[str, Any]) -> dict[str, Any]:
+    """A client may have put anything there."""
+    metadata = config.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
+
+
 def _failed(info: ResourceInfo, config: dict[str, Any], cause: str) -> StatusError:
-    metadata = config.get("metadata") or {}
+    metadata = _metadata(config)
     name = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
     return StatusError(500, "", f"failed to create typed patch object ({name}; {info.gvk}): {cause}")
 

@@ -34,6 +34,7 @@ def decode(data: bytes) -> tuple[list[dict[str, Any]], list[str]]:
     """The operations in a body and its duplicate fields; StatusError if it is no list of operations."""
     try:
         operations = parse(data)
+        repeated = duplicates(data, operations)
     except SyntaxProblem as error:
         raise bad_request(f"error decoding patch: {error}") from None
     if not isinstance(operations, list) or not all(isinstance(one, dict) for one in operations):
@@ -44,7 +45,7 @@ def decode(data: bytes) -> tuple[list[dict[str, Any]], list[str]]:
     if len(operations) > MAX_OPERATIONS:
         message = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
         raise StatusError(413, "RequestEntityTooLarge", f"Request entity too large: {message}")
-    return operations, [f"json patch {one}" for one in duplicates(data, operations)]
+    return operations, [f"json patch {one}" for one in repeated]
 
 
 def apply(doc: Any, operations: list[dict[str, Any]]) -> Any:

@@ -14,11 +14,12 @@ def decode(data: bytes) -> tuple[dict[str, Any], list[str]]:
     """The patch in a body and its duplicate fields; StatusError 400 if it is no object."""
     try:
         patch = parse(data)
+        repeated = duplicates(data, patch)
     except SyntaxProblem as error:
         raise bad_request(f"error decoding patch: {error}") from None
     if not isinstance(patch, dict):
         raise bad_request(BAD_PATCH)
-    return patch, duplicates(data, patch)
+    return patch, repeated
 
 
 def apply(doc: Any, patch: Any) -> Any:

@@ -34,15 +34,21 @@ def _parse_slowly(data: bytes, complaint: str) -> Any:
     if "depth" in complaint.lower() or "recursion" in complaint.lower():
         raise SyntaxProblem("exceeded max depth")
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_int=whole_number)
         written = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        return json.loads(written.decode("utf-8", "replace"))
+        return json.loads(written.decode("utf-8", "replace"), parse_int=whole_number)
     except json.JSONDecodeError as error:
         raise SyntaxProblem(_explain(text, error)) from None
     except RecursionError:
         raise SyntaxProblem("exceeded max depth") from None
     except ValueError as error:
         raise SyntaxProblem(str(error)) from None
+
+
+def whole_number(digits: str) -> int | float:
+    """An integer, or its nearest float where it is too large to be written back."""
+    value = int(digits) if len(digits) <= 20 else None
+    return value if value is not None and -(1 << 63) <= value < 1 << 64 else float(digits)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -85,6 +85,8 @@ def _field_path(place: Place, name: str) -> str:
 
 def json_word(value: Any) -> str:
     """How the decoder names a value it could not use."""
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, str):

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from apimachinery.schema.json_body import SyntaxProblem
+from apimachinery.schema.json_body import SyntaxProblem, whole_number
 
 try:
     _Base: type[yaml.SafeLoader] = yaml.CSafeLoader  # type: ignore[assignment]
@@ -50,9 +50,11 @@ def _integer(loader: Any, node: yaml.ScalarNode) -> int | float:
     text = node.value.replace("_", "")
     sign = -1 if text.startswith("-") else 1
     digits = text.lstrip("+-")
-    if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
-        return sign * int(digits, 8)
-    return sign * int(digits, 0) if len(digits) < 400 else float(text)
+    if digits.isdigit() and (digits[0] != "0" or digits == "0"):
+        return whole_number(text)
+    base = 8 if digits[:2].isdigit() else 0
+    value = sign * int(digits, base) if len(digits) < 70 else 1 << 64
+    return value if -(1 << 63) <= value < 1 << 64 else float(value)
 
 
 def _float(loader: Any, node: yaml.ScalarNode) -> int | float:

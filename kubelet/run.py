@@ -150,6 +150,11 @@ class Service:
             await self._keeper.registered.wait()
             await agent.follow_pods()
 
+        async def renew_serving() -> None:
+            # The approver compares the names asked for with the Node's addresses.
+            await self._keeper.registered.wait()
+            await self._certificate.rotate(self._client, rng, lambda: agent.state.ips)
+
         async def renewed(config: KubeConfig) -> None:
             await self._client.use(config)
             log.info("the client certificate was renewed")
@@ -166,7 +171,7 @@ class Service:
             self._guard.run,
             storekeeper.collect_images,
             storekeeper.rotate_logs,
-            lambda: self._certificate.rotate(self._client, rng, lambda: agent.state.ips),
+            renew_serving,
         ]
         if settings.bootstrap_kubeconfig is not None:
             works.append(lambda: rotate_client(settings, self._client, clock, rng, renewed))

@@ -102,9 +102,7 @@ def questions(csr: CertificateSigningRequest) -> list[tuple[str, str]]:
         found.append(("nodeclient", "Auto approving kubelet client certificate after SubjectAccessReview."))
     elif csr.spec.signerName == CLIENT_SIGNER and is_node_agent(csr.spec.usages, subject):
         found.append(("nodeagent", "Auto approving the certificate of a node's agent after SubjectAccessReview."))
-    elif csr.spec.signerName == KUBELET_SERVING_SIGNER and is_node_serving(
-        csr.spec.usages, subject, csr.spec.username
-    ):
+    elif csr.spec.signerName == KUBELET_SERVING_SIGNER and is_node_serving(csr.spec.usages, subject, csr.spec.username):
         found.append((SELF_SERVING, "Auto approving self kubelet serving certificate after SubjectAccessReview."))
     return found
 

@@ -1,1 +1,1 @@
-"""From the pod's wishes to CRI configuration: environment, DNS, hosts file, security, resources. All pure but cgroups."""
+"""From the pod's wishes to CRI configuration: environment, DNS, hosts, security, resources. Pure but for cgroups."""

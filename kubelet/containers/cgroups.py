@@ -1,7 +1,7 @@
 """The kubepods cgroup tree, on cgroup v1 hierarchies and on v2.
 
-Layout: kubepods / (burstable | besteffort) / pod<uid>; guaranteed pods sit directly under kubepods. The runtime puts the
-containers below the pod's cgroup, whose path travels in the sandbox configuration. What to write is pure
+Layout: kubepods / (burstable | besteffort) / pod<uid>; guaranteed pods sit directly under kubepods. The runtime puts
+the containers below the pod's cgroup, whose path travels in the sandbox configuration. What to write is pure
 (`cgroup_writes`); `CgroupTree` applies it below a root that tests may choose.
 """
 

@@ -1,1 +1,1 @@
-"""The kubelet's side of the Container Runtime Interface: the port, its gRPC client, and how a pod is observed through it."""
+"""The kubelet's side of the Container Runtime Interface: the port, its gRPC client, how a pod is observed by it."""

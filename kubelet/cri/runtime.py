@@ -1,4 +1,4 @@
-"""The port to the container runtime, CRI v1 in the kubelet's words. `client.CriClient` speaks it over gRPC; tests bring a fake."""
+"""The port to the container runtime, CRI v1 in the kubelet's words. `client` speaks it over gRPC, tests fake it."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Startup, liveness and readiness probes: a pure state machine, the four kinds of check, one task per probed container."""
+"""Startup, liveness and readiness probes: a pure state machine, the four kinds of check, a task for each."""

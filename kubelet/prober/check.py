@@ -171,7 +171,8 @@ async def check_grpc(action: GRPCAction, host: str, timeout: float) -> Outcome:
             if code == grpc.StatusCode.UNIMPLEMENTED:
                 return Outcome(
                     False,
-                    f"this server does not implement the grpc health protocol (grpc.health.v1.Health): {error.details()}",
+                    "this server does not implement the grpc health protocol (grpc.health.v1.Health): "
+                    f"{error.details()}",
                 )
             if code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
                 return Outcome(

@@ -1,4 +1,4 @@
-"""One task for each probe of each running container. Verdicts are read by the plan and the status generator as `Probed`.
+"""One task for each probe of each running container. Plan and status read the verdicts as `Probed`.
 
 A probe belongs to one container id: a restarted container begins afresh. Liveness and readiness wait for the startup
 probe. The tasks sleep on the clock between probes, so tests run them on virtual time.

@@ -341,7 +341,8 @@ def _stats_routes(app: FastAPI, agent: Agent, stats: Stats, started: float) -> N
         own = (
             f'# TYPE kubelet_node_name gauge\nkubelet_node_name{{node="{agent.settings.hostname}"}} 1\n'
             f"# TYPE kubelet_running_pods gauge\nkubelet_running_pods {len(agent.fleet.counted())}\n"
-            f'# TYPE kubelet_running_containers gauge\nkubelet_running_containers{{container_state="running"}} {running}\n'
+            "# TYPE kubelet_running_containers gauge\n"
+            f'kubelet_running_containers{{container_state="running"}} {running}\n'
             f"# TYPE kubelet_managed_pods gauge\nkubelet_managed_pods {len(agent.fleet.workers)}\n"
         )
         return Response(metrics.exposition() + own.encode(), media_type=metrics.CONTENT_TYPE)

@@ -104,7 +104,8 @@ def _insufficient(name: str, wanted: Fraction, used: Fraction, capacity: Fractio
     numbers = [ceil_div(amount, unit) for amount in (wanted, used, capacity)]
     return Refusal(
         f"OutOf{name}",
-        f"Node didn't have enough resource: {name}, requested: {numbers[0]}, used: {numbers[1]}, capacity: {numbers[2]}",
+        f"Node didn't have enough resource: {name}, requested: {numbers[0]}, "
+        f"used: {numbers[1]}, capacity: {numbers[2]}",
     )
 
 

@@ -1,4 +1,7 @@
-"""Brings one container to life: image, environment, mounts, create, start, postStart. Failures carry the waiting reason."""
+"""Brings one container to life: image, environment, mounts, create, start, postStart.
+
+Failures carry the waiting reason that the status shows.
+"""
 
 import asyncio
 import logging

@@ -1,7 +1,7 @@
-"""Notices that something happened to a pod's containers: the runtime's event stream, or a list each second without one.
+"""Notices what the runtime did to a pod's containers: its event stream, or a list each second without one.
 
-Only the pod's uid is passed on; the pod's worker then looks for itself. After a break in the stream everything is listed
-once, so nothing that happened meanwhile stays unseen.
+Only the pod's uid is passed on; the pod's worker then looks for itself. After a break in the stream everything is
+listed once, so nothing that happened meanwhile stays unseen.
 """
 
 import logging

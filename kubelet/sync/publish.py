@@ -1,4 +1,4 @@
-"""Tells the apiserver a pod's status: the newest value wins, one request in flight for each pod, until it is accepted."""
+"""Tells the apiserver a pod's status: the newest value wins, one request in flight, until it is accepted."""
 
 import asyncio
 import logging

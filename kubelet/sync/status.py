@@ -23,9 +23,9 @@ class StatusInputs:
     seen: PodSeen
     now: float
     qos_class: str
-    probed: Probed = Probed()
+    probed: Probed = field(default_factory=Probed)
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
-    address: Address = Address()
+    address: Address = field(default_factory=Address)
     terminal: bool = False
     """The pod will not start anything again: it is being deleted, was evicted, or ran past its deadline."""
     reason: str = ""

@@ -153,7 +153,7 @@ def _projected(
 
 
 def _token_file(pod: Pod, token: str, mode: int | None) -> File:
-    """A token is readable by its owner only when every container runs as one and the same user, or an fsGroup may read it."""
+    """A token is its owner's alone when all containers run as one user, or when an fsGroup may read it."""
     chosen = DEFAULT_MODE if mode is None else mode
     if pod.spec.security_context.fs_group is not None:
         return File(token.encode(), 0o600)

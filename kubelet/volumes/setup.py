@@ -113,7 +113,7 @@ class PodVolumes:
             if not source:
                 raise VolumeError(f'PersistentVolume "{bound}" has no source this node supports (hostPath, local)')
             if spec.get("hostPath", {}).get("type") in ("DirectoryOrCreate", ""):
-                Path(source["path"]).mkdir(parents=True, exist_ok=True)
+                await asyncio.to_thread(_make_folder, source["path"])
             out[volume.name] = source["path"]
         return out
 
@@ -161,8 +161,8 @@ class PodVolumes:
                 try:
                     bind_subpath(Path(source), sub_path, target)
                 except (OSError, VolumeError) as error:
-                    message = f'failed to prepare subPath for volumeMount "{wanted.name}" of container "{container.name}": {error}'
-                    raise ConfigError(message) from error
+                    where = f'volumeMount "{wanted.name}" of container "{container.name}"'
+                    raise ConfigError(f"failed to prepare subPath for {where}: {error}") from error
                 source = str(target)
             path = wanted.mount_path if wanted.mount_path.startswith("/") else f"/{wanted.mount_path}"
             readonly = wanted.read_only or self._forced_readonly(pod, wanted.name)
@@ -195,6 +195,10 @@ class PodVolumes:
         """uids of pods that still have a folder here."""
         folder = self._root / "pods"
         return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+
+
+def _make_folder(path: str) -> None:
+    Path(path).mkdir(parents=True, exist_ok=True)
 
 
 def _storage(volume: Volume) -> tuple[str, bool, int | None]:

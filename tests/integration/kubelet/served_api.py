@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 from urllib.parse import parse_qsl
@@ -70,7 +69,9 @@ class ServedApi:
 
         task = spawn(tell(), "watch")
         try:
-            while (await receive())["type"] != "http.disconnect":
-                await asyncio.sleep(0)
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    break
         finally:
             task.cancel()

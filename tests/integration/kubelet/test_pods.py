@@ -51,7 +51,7 @@ async def test_a_pod_with_env_configmap_and_probe_becomes_ready_and_goes(kubelet
     api.delete_pod(path)
     await kubelet.until(lambda: path not in api.objects and not kubelet.agent.fleet.workers)
     assert not list((kubelet.agent.settings.root / "pods").iterdir())
-    assert not list(Path(kubelet.agent.settings.pod_logs).iterdir())
+    assert not list(kubelet.agent.settings.pod_logs.iterdir())
 
 
 def ready(kubelet: Kubelet, path: str) -> bool:
@@ -206,7 +206,7 @@ async def test_volumes_of_all_kinds_and_their_refresh(kubelet: Kubelet) -> None:
         {
             "containers": [
                 container(
-                    "cat /c/k /all/p /all/token /all/labels /one; echo; while [ $(cat /c/k) = v1 ]; do sleep 0.1; done; echo new",
+                    "cat /c/k /all/p /all/token /all/labels /one; echo; while [ $(cat /c/k) = v1 ]; do sleep 0.1; done",
                     volumeMounts=[
                         *({"name": n, "mountPath": p} for n, p in names.items() if n != "one"),
                         {"name": "c", "mountPath": "/one", "subPath": "k"},
@@ -251,8 +251,8 @@ async def test_missing_objects_and_images_are_told_and_healed(kubelet: Kubelet) 
 
 async def test_a_pod_that_does_not_fit_is_refused(kubelet: Kubelet) -> None:
     kubelet.agent.state.allocatable = {"cpu": "1", "pods": "110", "memory": "1Gi"}
-    big = {"resources": {"requests": {"cpu": "2"}}}
-    path = kubelet.api.pod("big", {"containers": [container("sleep 1", **big)]})
+    wanted = {"requests": {"cpu": "2"}}
+    path = kubelet.api.pod("big", {"containers": [container("sleep 1", resources=wanted)]})
     await kubelet.until(lambda: kubelet.api.status(path).get("phase") == "Failed")
     assert kubelet.api.status(path)["reason"] == "OutOfcpu"
     assert kubelet.api.status(path)["message"] == (

@@ -36,7 +36,7 @@ class Running:
     async def until(self, condition: Callable[[], Any], seconds: float = 20.0) -> None:
         try:
             async with asyncio.timeout(seconds):
-                while not condition():
+                while not condition():  # noqa: ASYNC110 - the other side gives no sign
                     await asyncio.sleep(0.02)
         except TimeoutError:
             raise AssertionError(f"never came true; the kubelet said:\n{self.log.read_text()}") from None
@@ -85,7 +85,8 @@ async def running(containerd: Path, tmp_path: Path) -> AsyncIterator[Running]:
     ]
     log = tmp_path / "kubelet.log"
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", "kubelet", *arguments], stderr=output)
+        command = [sys.executable, "-m", "kubelet", *arguments]
+        process = subprocess.Popen(command, stderr=output)  # noqa: ASYNC220 - returns at once
     context = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
     context.load_cert_chain(tmp_path / "client.crt", tmp_path / "client.key")
     async with httpx.AsyncClient(base_url="https://127.0.0.1:20250", verify=context, timeout=10) as client:
@@ -94,7 +95,7 @@ async def running(containerd: Path, tmp_path: Path) -> AsyncIterator[Running]:
         api.delete_pod(path, grace=0)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(20):
-            while any("/pods/" in p for p in api.objects):
+            while any("/pods/" in p for p in api.objects):  # noqa: ASYNC110 - the other side gives no sign
                 await asyncio.sleep(0.02)
     process.terminate()
     await asyncio.to_thread(process.wait, 20)

@@ -1,4 +1,4 @@
-"""An apiserver of one process for the kubelet's tests: keeps objects, versions them, tells watchers, deletes with grace."""
+"""An apiserver within the test: keeps objects, versions them, tells watchers, deletes with grace."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class FakeRuntime:
                 id=name,
                 pod_sandbox_id=made.sandbox,
                 metadata=made.config.metadata,
-                state=cri.ContainerState.Name(made.state),  # type: ignore[arg-type]
+                state=cri.ContainerState.Name(made.state),
                 labels=made.config.labels,
                 annotations=made.config.annotations,
             )
@@ -147,7 +147,7 @@ class FakeRuntime:
         return cri.ContainerStatus(
             id=container_id,
             metadata=made.config.metadata,
-            state=cri.ContainerState.Name(made.state),  # type: ignore[arg-type]
+            state=cri.ContainerState.Name(made.state),
             created_at=int(made.created * 1e9),
             started_at=int(made.started * 1e9),
             finished_at=int(made.finished * 1e9),
@@ -177,7 +177,8 @@ class FakeRuntime:
         return []
 
     async def events(self) -> AsyncIterator[cri.ContainerEventResponse]:
-        raise RuntimeFailure("UNIMPLEMENTED", "no events here")
+        if not self.boxes.get("events"):
+            raise RuntimeFailure("UNIMPLEMENTED", "no events here")
         yield cri.ContainerEventResponse()
 
     async def image_status(self, image: str) -> cri.Image | None:

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ class Case:
     kill_pod: bool = False
     create: bool = False
     attempt: int = 0
-    probed: Probed = Probed()
+    probed: Probed = field(default_factory=Probed)
 
 
 CASES = {

@@ -10,6 +10,7 @@ from typing import Any
 
 from skiff.cluster.settings import Settings
 
+KUBELET_CLIENT = "kube-apiserver-kubelet-client"
 LABELS = {"kubernetes.io/cluster-service": "true", "app.kubernetes.io/managed-by": "skiff"}
 
 
@@ -147,6 +148,8 @@ def roles() -> list[tuple[str, dict[str, Any]]]:
         binding("skiff:node-serving", "skiff:node-serving", subject("Group", "system:nodes")),
         role("skiff:node-agents", rule([signer], ["certificatesigningrequests/nodeagent"], ["create"])),
         binding("skiff:node-agents", "skiff:node-agents", bootstrappers),
+        # What the apiserver may do at kubelets: logs, exec, port-forward, statistics, and nothing in the API.
+        binding("skiff:apiserver-to-kubelets", "system:kubelet-api-admin", subject("User", KUBELET_CLIENT)),
         *controller_bindings(),
     ]
 

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 
 from component_base.clock import Clock
 from component_base.pki import CertificateAuthority, KeyPair, Usage, days_left, signing_key_pair, write_private
+from skiff.cluster.addons import KUBELET_CLIENT
 from skiff.cluster.layout import Layout
 from skiff.cluster.settings import Settings
 
@@ -68,7 +69,7 @@ def wanted(settings: Settings) -> list[Wanted]:
     local_dns, local_ips = ("localhost", settings.node_name), ("127.0.0.1", settings.node_ip)
     return [
         Wanted("apiserver", "ca", "kube-apiserver", (), dns, ips, Usage.SERVER),
-        Wanted("apiserver-kubelet-client", "ca", "kube-apiserver-kubelet-client", ("kubeadm:cluster-admins",)),
+        Wanted("apiserver-kubelet-client", "ca", KUBELET_CLIENT),
         Wanted("apiserver-etcd-client", "etcd/ca", "kube-apiserver-etcd-client"),
         Wanted("front-proxy-client", "front-proxy-ca", "front-proxy-client"),
         Wanted(

@@ -20,12 +20,12 @@ async def apply(client: RestClient, settings: Settings, ca_pem: str, server: str
     created = 0
     for collection, body in addons.objects(settings, ca_pem, server):
         try:
+            await client.patch(f"{collection}/{body['metadata']['name']}", body, MERGE)
+        except StatusError as error:
+            if error.reason != "NotFound":
+                raise
             await client.create(collection, body)
             created += 1
-        except StatusError as error:
-            if error.reason != "AlreadyExists":
-                raise
-            await client.patch(f"{collection}/{body['metadata']['name']}", body, MERGE)
     return created
 
 

@@ -1,9 +1,11 @@
-"""Debian's etcd as a process of the test's own."""
+"""A store as a process of the test's own: Debian's etcd, or ours by the same flags."""
 
 from __future__ import annotations
 
 import socket
 import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -13,10 +15,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+UPSTREAM = ("/usr/bin/etcd", "--unsafe-no-fsync=true", "--experimental-watch-progress-notify-interval=100ms")
+OURS = (sys.executable, "-m", "etcd_raft", "--experimental-watch-progress-notify-interval=100ms")
+
+
 class EtcdProcess:
     """One member on a port that stays the same over `stop` and `start`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, command: Sequence[str] = UPSTREAM) -> None:
+        self._command = command
         self.endpoint = f"http://127.0.0.1:{free_port()}"
         self._peer = f"http://127.0.0.1:{free_port()}"
         self._folder = folder
@@ -25,15 +32,13 @@ class EtcdProcess:
     def start(self) -> None:
         self._process = subprocess.Popen(
             [
-                "/usr/bin/etcd",
+                *self._command,
                 f"--data-dir={self._folder / 'data'}",
                 f"--listen-client-urls={self.endpoint}",
                 f"--advertise-client-urls={self.endpoint}",
                 f"--listen-peer-urls={self._peer}",
                 f"--initial-advertise-peer-urls={self._peer}",
                 f"--initial-cluster=default={self._peer}",
-                "--unsafe-no-fsync=true",
-                "--experimental-watch-progress-notify-interval=100ms",
             ],
             stdout=subprocess.DEVNULL,
             stderr=(self._folder / "log").open("ab"),

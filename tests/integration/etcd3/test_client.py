@@ -1,4 +1,4 @@
-"""The etcd client against upstream's etcd (Debian's 3.4)."""
+"""The etcd client against upstream's etcd (Debian's 3.4) and against our store: the same is expected of both."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from kubeclient.etcd3 import (
     range_op,
 )
 from kubeclient.etcd3_watch import Event
-from tests.integration.etcd3.etcd_process import EtcdProcess, free_port
+from tests.integration.etcd3.etcd_process import OURS, UPSTREAM, EtcdProcess, free_port
 
 pytestmark = pytest.mark.skipif(not Path("/usr/bin/etcd").exists(), reason="needs Debian's etcd-server")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
-    process = EtcdProcess(tmp_path_factory.mktemp("etcd"))
+@pytest.fixture(scope="module", params=[UPSTREAM, OURS], ids=["upstream", "ours"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
+    process = EtcdProcess(tmp_path_factory.mktemp("etcd"), request.param)
     process.start()
     yield process
     process.stop()

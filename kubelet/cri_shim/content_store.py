@@ -89,6 +89,8 @@ class ContentStore:
         async def requests() -> AsyncIterator[Message]:
             position = offset
             async for chunk in chunks:
+                if position + len(chunk) > size:
+                    raise RpcError(Code.INVALID_ARGUMENT, f"{digest} is longer than the {size} bytes it should have")
                 for start in range(0, len(chunk), CHUNK):
                     piece = chunk[start : start + CHUNK]
                     yield content_pb2.WriteContentRequest(

@@ -13,7 +13,7 @@ from typing import Any
 from component_base.rpc import RpcError
 from kubelet.cri_shim.content_store import ContentStore, chain_ids
 from kubelet.cri_shim.image_refs import parse_reference
-from kubelet.cri_shim.registry_client import INDEX_TYPES
+from kubelet.cri_shim.registry_types import INDEX_TYPES
 
 MANAGED_LABELS = {"io.cri-containerd.image": "managed"}
 PINNED_LABEL = "io.cri-containerd.pinned"

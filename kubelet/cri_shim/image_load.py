@@ -16,7 +16,7 @@ from kubelet.cri_shim.content_store import ContentStore
 from kubelet.cri_shim.image_build import LAYER_TYPE, MANIFEST_TYPE, BuiltImage, digest_of, encode_json
 from kubelet.cri_shim.image_catalog import MANAGED_LABELS, PINNED_LABEL, choose_platform
 from kubelet.cri_shim.image_refs import parse_reference
-from kubelet.cri_shim.registry_client import INDEX_TYPES
+from kubelet.cri_shim.registry_types import INDEX_TYPES
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 CHUNK = 1 << 20

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from component_base.clock import Clock
 from component_base.rng import Rng
@@ -18,7 +18,10 @@ from kubelet.cri_shim.content_store import ContentStore
 from kubelet.cri_shim.groups import task_group
 from kubelet.cri_shim.image_catalog import MANAGED_LABELS, choose_platform
 from kubelet.cri_shim.image_refs import Reference, parse_reference
-from kubelet.cri_shim.registry_client import INDEX_TYPES, Credentials, Manifest, RegistryClient, RegistryError
+from kubelet.cri_shim.registry_types import INDEX_TYPES, Credentials, Manifest, RegistryError
+
+if TYPE_CHECKING:
+    from kubelet.cri_shim.registry_client import RegistryClient
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +57,9 @@ class ImagePuller:
                 self._locks.pop(str(reference), None)
 
     async def _pull(self, reference: Reference, credentials: Credentials | None) -> str:
+        # Loaded when it is first needed: it brings an HTTP client with it, and most nodes of a lab never pull.
+        from kubelet.cri_shim.registry_client import RegistryClient
+
         client = RegistryClient(reference, credentials, self._insecure, self._mirrors)
         try:
             async with temporary_lease(self._containerd, self._clock, self._rng) as lease:

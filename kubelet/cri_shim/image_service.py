@@ -10,7 +10,7 @@ from kubelet.cri_shim.content_store import ContentStore
 from kubelet.cri_shim.core import Core
 from kubelet.cri_shim.image_catalog import ImageInfo
 from kubelet.cri_shim.image_pull import ImagePuller
-from kubelet.cri_shim.registry_client import Credentials, RegistryError
+from kubelet.cri_shim.registry_types import Credentials, RegistryError
 from kubelet.cri_shim.stats import Stats
 from skiff_pb.cri import runtime_pb2 as cri
 

@@ -21,7 +21,7 @@ from kubelet.cri_shim.image_load import ImageLoader
 from kubelet.cri_shim.image_pull import ImagePuller
 from kubelet.cri_shim.image_recipe import RecipeError, folder_entries, merged_config, read_recipe
 from kubelet.cri_shim.pause_image import DEFAULT_PAUSE_IMAGE, GO_ARCHITECTURES, pause_image
-from kubelet.cri_shim.registry_client import Credentials
+from kubelet.cri_shim.registry_types import Credentials
 from kubelet.cri_shim.settings import NAMESPACE
 from kubelet.cri_shim.toolbox_image import toolbox_image
 

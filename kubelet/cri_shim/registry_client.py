@@ -7,69 +7,21 @@ the registry they were given for and to the token service it names, and are neve
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
-import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from kubelet.cri_shim.image_build import digest_of
 from kubelet.cri_shim.image_refs import Reference
+from kubelet.cri_shim.registry_types import MANIFEST_TYPES, Credentials, Manifest, RegistryError
 
 DOCKER_HUB = "registry-1.docker.io"
-MANIFEST_TYPES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
-INDEX_TYPES = (MANIFEST_TYPES[0], MANIFEST_TYPES[2])
 MAX_MANIFEST = 8 << 20
 _CHALLENGE = re.compile(r'([A-Za-z]+)="([^"]*)"')
-
-
-class RegistryError(Exception):
-    """The registry could not or would not give what was asked; `not_found` and `denied` tell the two common cases."""
-
-    def __init__(self, message: str, *, not_found: bool = False, denied: bool = False) -> None:
-        super().__init__(message)
-        self.not_found, self.denied = not_found, denied
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    username: str = ""
-    password: str = ""
-    identity_token: str = ""
-    registry_token: str = ""
-
-    @classmethod
-    def decode(cls, username: str, password: str, auth: str, identity_token: str, registry_token: str) -> Credentials:
-        if auth and not username:
-            try:
-                username, _, password = base64.b64decode(auth, validate=True).decode().rstrip("\0").partition(":")
-            except (binascii.Error, UnicodeDecodeError) as error:
-                raise ValueError("the auth field of the image credentials is not base64") from error
-        return cls(username, password, identity_token, registry_token)
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    media_type: str
-    digest: str
-    body: bytes
-
-    def document(self) -> dict[str, Any]:
-        loaded = json.loads(self.body)
-        if not isinstance(loaded, dict):
-            raise RegistryError("the registry's manifest is not a JSON object")
-        return loaded
 
 
 class RegistryClient:

@@ -92,7 +92,7 @@ def _managers(
     """The object's managers; fields of an object without any belong to one made up for them."""
     if live is None:
         return {}
-    managers = managed.read((live.get("metadata") or {}).get("managedFields"))
+    managers = managed.read((live.get("metadata") or {}).get("managedFields"), trusted=True)
     if managers:
         return managers
     before = managed.manager_of(_BEFORE, managed.UPDATE, info, "")

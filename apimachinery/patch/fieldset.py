@@ -44,6 +44,11 @@ def _node(member: bool, children: Node) -> Node | None:
 
 
 def insert(root: Node, path: Path) -> None:
+    graft(root, path, {})
+
+
+def graft(root: Node, path: Path, subtree: Node) -> None:
+    """Adds a path together with what is below it; a leaf if that is empty."""
     node = root
     for step in path[:-1]:
         child = node.get(step)
@@ -54,9 +59,11 @@ def insert(root: Node, path: Path) -> None:
         node = child
     last = node.get(path[-1])
     if last is None:
-        node[path[-1]] = {}
-    elif last:
+        node[path[-1]] = subtree
+    elif last and not subtree:
         last[SELF] = {}
+    elif subtree:
+        node[path[-1]] = {**union(_children(last), subtree), **({SELF: {}} if is_member(last) else {})}
 
 
 def union(left: Node, right: Node) -> Node:

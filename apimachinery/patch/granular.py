@@ -22,8 +22,7 @@ class DeducedNode(TypeNode):
 
 
 DEDUCED = Field("", DeducedNode())
-_SCALAR = Field("", TypeNode())
-_ABSENT: Any = None
+_SCALARS = frozenset((str, int, bool, float))
 
 
 class KeyMissing(ValueError):
@@ -135,26 +134,35 @@ def compare(old: Any, new: Any, typed: Field) -> Comparison:
 def _compare(old: Any, new: Any, typed: Field, path: Path, found: Comparison) -> None:
     if old == new:
         return
-    sample = old if new is None else new
-    if is_map(sample, typed) and (old or new) and (old is None or new is None or isinstance(old, dict)):
+    if path and (old is None or new is None):
+        whole, fields = (new, found.added) if old is None else (old, found.removed)
+        fieldset.graft(fields, path, _whole(whole, typed))
+    elif is_map(new, typed) and isinstance(old, dict):
         for step, was, becomes, part in _pairs(old, new, typed):
-            _compare(was, becomes, part, (*path, step), found)
-    elif is_list(sample, typed) and (old or new) and (old is None or new is None or isinstance(old, list)):
+            if was != becomes:
+                _compare(was, becomes, part, (*path, step), found)
+    elif is_list(new, typed) and isinstance(old, list):
         _compare_items(old, new, typed, path, found)
     else:
-        _leaf(old, new, path, found)
-        return
-    if path and (old is None or new is None):
-        _leaf(old, new, path, found)
-
-
-def _leaf(old: Any, new: Any, path: Path, found: Comparison) -> None:
-    if old is None:
-        fieldset.insert(found.added, path)
-    elif new is None:
-        fieldset.insert(found.removed, path)
-    else:
         fieldset.insert(found.modified, path)
+
+
+def _whole(value: Any, typed: Field) -> Fields:
+    """The set of a value and everything in it, as what is added or removed at once."""
+    fields: Fields = {}
+    if value and is_map(value, typed):
+        for name, item in value.items():
+            if type(item) in _SCALARS:
+                fields[f"f:{name}"] = {}
+            elif item is not None:
+                fields[f"f:{name}"] = _whole(item, _child(typed, name))
+    elif value and is_list(value, typed):
+        part = _item(typed)
+        for step, items in _grouped(value, typed).items():
+            fields[step] = _whole(items[0], part) if len(items) == 1 else {}
+    if fields:
+        fields[fieldset.SELF] = {}
+    return fields
 
 
 def _compare_items(old: Any, new: Any, typed: Field, path: Path, found: Comparison) -> None:
@@ -165,7 +173,8 @@ def _compare_items(old: Any, new: Any, typed: Field, path: Path, found: Comparis
         if was == becomes:
             continue
         if len(was or ()) > 1 or len(becomes or ()) > 1:
-            _leaf(was, becomes, (*path, step), found)
+            changed = found.added if was is None else found.removed if becomes is None else found.modified
+            fieldset.insert(changed, (*path, step))
         else:
             _compare(was[0] if was else None, becomes[0] if becomes else None, item, (*path, step), found)
 

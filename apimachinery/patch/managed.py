@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from apimachinery.fields import quote
@@ -96,14 +96,17 @@ def ignored(info: ResourceInfo, subresource: str) -> Fields:
     return {"f:status": {}} if not subresource and info.subresource("status") is not None else {}
 
 
-def read(entries: Any) -> Managers:
-    """The managers of an object; entries that are malformed make the whole list void, as if there were none."""
+def read(entries: Any, trusted: bool = False) -> Managers:
+    """The managers of an object; entries that are malformed make the whole list void, as if there were none.
+
+    Entries that come from the store have been checked when they were put there.
+    """
     managers: Managers = {}
     for entry in entries or ():
         if not isinstance(entry, dict) or entry.get("operation") not in (UPDATE, APPLY):
             return {}
         fields = entry.get("fieldsV1") or {}
-        if entry.get("fieldsType") not in (None, "", "FieldsV1") or not fieldset.check(fields):
+        if entry.get("fieldsType") not in (None, "", "FieldsV1") or not (trusted or fieldset.check(fields)):
             return {}
         operation, version = str(entry["operation"]), str(entry.get("apiVersion", ""))
         manager = Manager(
@@ -163,12 +166,19 @@ def bare(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 def empty_object(typed: Field) -> dict[str, Any]:
-    """What an object is compared with when it is created: the structs and lists every object of the kind has."""
-    node = typed.node
+    """What an object is compared with when it is created: the structs and lists every object of the kind has.
+
+    The same one each time, so look, but do not touch.
+    """
+    return _empty(typed.node) if isinstance(typed.node, ObjectNode) else {}
+
+
+@lru_cache(maxsize=512)
+def _empty(node: ObjectNode) -> dict[str, Any]:
     empty: dict[str, Any] = {}
-    for name, field in node.fields.items() if isinstance(node, ObjectNode) else ():
+    for name, field in node.fields.items():
         if isinstance(field.node, ObjectNode) and (field.required or name in _ALWAYS_THERE):
-            empty[name] = empty_object(field)
+            empty[name] = _empty(field.node)
         elif isinstance(field.node, ListNode) and field.required:
             empty[name] = []
     return empty
@@ -243,7 +253,8 @@ def update(
     entries = (new.get("metadata") or {}).get("managedFields")
     held = ((old or {}).get("metadata") or {}).get("managedFields")
     reset = entries == [] or entries == [{}]
-    managers = {} if reset else _first(read(entries) if not subresource else {}, held)
+    own = {} if reset or subresource or entries == held else read(entries)
+    managers = {} if reset else own or read(held, trusted=True)
     bare_new = bare(new)
     if not managers and old is not None:
         store(new, {})
@@ -258,7 +269,3 @@ def update(
     except granular.KeyMissing:
         managers = {}
     store(new, managers)
-
-
-def _first(managers: Managers, entries: Iterable[Any] | None) -> Managers:
-    return managers or read(entries)

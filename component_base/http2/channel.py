@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import math
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -181,7 +181,7 @@ class Http2Channel:
         requests: Any,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """Responses of a streaming call; `requests` is an async iterator, or one message where the rpc takes one.
 
         Closing the iterator (or leaving its loop by an exception) cancels the call.

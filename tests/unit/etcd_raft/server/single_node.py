@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from etcd_raft.machine import StoreMachine
 from etcd_raft.ports import AppliedEntry, LeadershipCallback, Member, NodeStatus
@@ -59,5 +59,26 @@ class SingleNode:
         self.callbacks.append(callback)
 
     def lead(self) -> None:
+        self.is_leader = True
         for callback in self.callbacks:
             callback(True, self.term)
+
+    def follow(self) -> None:
+        self.is_leader = False
+        for callback in self.callbacks:
+            callback(False, self.term)
+
+
+class Caller:
+    """An rpc.CallContext without anything special."""
+
+    def __init__(self, **metadata: str) -> None:
+        self.metadata: Mapping[str, str] = metadata
+        self.peer = "test"
+        self.peer_certificate: bytes | None = None
+
+    def time_remaining(self) -> float | None:
+        return None
+
+    def cancelled(self) -> bool:
+        return False

@@ -13,6 +13,7 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.strategies import is_custom
 from apimachinery.validation.cluster import standard_finalizer
 from apimachinery.validation.core_rules import CORE
+from apimachinery.validation.group_rules import GROUPS
 from apimachinery.validation.metadata import METADATA, object_meta, object_meta_update
 from apimachinery.validation.rules import Rules
 
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
 Obj = dict[str, Any]
 Errors = list[FieldError]
 
-_RBAC_KINDS = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
-_RBAC = {("rbac.authorization.k8s.io", kind): Rules(name=names.path_segment) for kind in _RBAC_KINDS}
-_RULES: dict[tuple[str, str], Rules] = {**_RBAC, **CORE}
+_RULES: dict[tuple[str, str], Rules] = CORE | GROUPS
 _DEFAULT = Rules()
 _CUSTOM = Rules(name=names.dns1123_subdomain, core_finalizers=False)
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from apiserver.admission.certificates import (
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+)
 from apiserver.admission.chain import Chain, Plugin
+from apiserver.admission.claim_resize import PersistentVolumeClaimResize
 from apiserver.admission.class_defaults import DefaultIngressClass, DefaultStorageClass, StorageObjectInUseProtection
+from apiserver.admission.limit_ranger import LimitRanger
 from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taints import TaintNodesByCondition
+from apiserver.admission.pod_security import PodSecurity
 from apiserver.admission.priority import Priority
+from apiserver.admission.runtime_class import RuntimeClass
 from apiserver.admission.service_account import ServiceAccountAdmission
 from apiserver.admission.tolerations import DefaultTolerationSeconds
 from apiserver.authz.modes import ModeAuthorizer
@@ -76,6 +85,13 @@ def _makers(
 ) -> Mapping[str, Callable[[], Plugin]]:
     return {
         "NamespaceLifecycle": lambda: NamespaceLifecycle(objects, clock),
+        "LimitRanger": lambda: LimitRanger(objects),
+        "PodSecurity": lambda: PodSecurity(objects),
+        "PersistentVolumeClaimResize": lambda: PersistentVolumeClaimResize(objects),
+        "RuntimeClass": lambda: RuntimeClass(objects),
+        "CertificateApproval": lambda: CertificateApproval(authorizer),
+        "CertificateSigning": lambda: CertificateSigning(authorizer),
+        "CertificateSubjectRestriction": CertificateSubjectRestriction,
         "ServiceAccount": lambda: ServiceAccountAdmission(objects, clock, rng),
         "NodeRestriction": lambda: NodeRestriction(objects, authorizer),
         "TaintNodesByCondition": TaintNodesByCondition,

@@ -117,6 +117,8 @@ class Writer:
             await self.admission.mutate(_admission(Operation.CREATE, info, "", obj, None, write))
             defaults.apply(info, obj)
         strategies.prepare_create(info, obj, self._clock.now())
+        if info.group_resource == "certificatesigningrequests.certificates.k8s.io":
+            obj["spec"] |= _requester(write.user)
 
     async def _insert(self, info: ResourceInfo, obj: JSON, write: Write) -> Entry:
         metadata = obj["metadata"]
@@ -375,3 +377,13 @@ def _admission(
         write.options,
         write.warnings,
     )
+
+
+def _requester(user: User) -> JSON:
+    """Who asks for a certificate: approvers and signers decide by this, so it is never the client's to say."""
+    found: JSON = {"username": user.name, "groups": list(user.groups)}
+    if user.uid:
+        found["uid"] = user.uid
+    if user.extra:
+        found["extra"] = {key: list(values) for key, values in user.extra.items()}
+    return found

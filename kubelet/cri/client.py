@@ -1,6 +1,6 @@
 """CRI v1 over a unix socket."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from component_base.grpc_channel import GrpcChannel
@@ -125,7 +125,7 @@ class CriClient:
         answer = await self._call("ListContainerStats", cri.ListContainerStatsRequest())
         return list(answer.stats)
 
-    async def events(self) -> AsyncIterator[cri.ContainerEventResponse]:
+    async def events(self) -> AsyncGenerator[cri.ContainerEventResponse, None]:
         try:
             async for event in self._runtime.stream(_RUNTIME, "GetContainerEvents", cri.GetEventsRequest()):
                 yield event

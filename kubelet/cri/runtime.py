@@ -1,6 +1,6 @@
 """The port to the container runtime, CRI v1 in the kubelet's words. `client` speaks it over gRPC, tests fake it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -70,7 +70,7 @@ class Containers(Protocol):
     async def attach_url(self, request: cri.AttachRequest) -> str: ...
     async def port_forward_url(self, sandbox_id: str, ports: Sequence[int]) -> str: ...
     async def container_stats(self) -> list[cri.ContainerStats]: ...
-    def events(self) -> AsyncIterator[cri.ContainerEventResponse]: ...
+    def events(self) -> AsyncGenerator[cri.ContainerEventResponse, None]: ...
 
 
 class Images(Protocol):

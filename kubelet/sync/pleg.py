@@ -4,6 +4,8 @@ Only the pod's uid is passed on; the pod's worker then looks for itself. After a
 listed once, so nothing that happened meanwhile stays unseen.
 """
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 
@@ -68,13 +70,16 @@ class Pleg:
         return {uid: frozenset(members) for uid, members in found.items()}
 
     async def _stream(self) -> bool:
-        """Until the stream ends. False when the runtime has none."""
+        """Until the stream ends, or it is time for another look at everything. False when the runtime has none."""
+        self._streaming = True
         try:
-            async for event in self._runtime.events():
-                self._streaming = True
-                uid = event.pod_sandbox_status.metadata.uid
-                if uid:
-                    self._changed(uid)
+            async with asyncio.timeout(RELIST_BESIDE_EVENTS), contextlib.aclosing(self._runtime.events()) as events:
+                async for event in events:
+                    uid = event.pod_sandbox_status.metadata.uid
+                    if uid:
+                        self._changed(uid)
+        except TimeoutError:
+            return True
         except RuntimeFailure as failure:
             if failure.code == "UNIMPLEMENTED":
                 return False

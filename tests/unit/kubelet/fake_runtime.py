@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from component_base.clock import Clock
@@ -176,7 +176,7 @@ class FakeRuntime:
     async def container_stats(self) -> list[cri.ContainerStats]:
         return []
 
-    async def events(self) -> AsyncIterator[cri.ContainerEventResponse]:
+    async def events(self) -> AsyncGenerator[cri.ContainerEventResponse, None]:
         if not self.boxes.get("events"):
             raise RuntimeFailure("UNIMPLEMENTED", "no events here")
         yield cri.ContainerEventResponse()

@@ -25,7 +25,7 @@ from kubelet.cri_shim.pause_image import pause_program
 from kubelet.cri_shim.records import ContainerRecord, SandboxRecord, decode_container, encode
 from kubelet.cri_shim.rootfs import layer_directories, read_file
 from kubelet.cri_shim.sandbox_files import resolver_text
-from kubelet.cri_shim.sandboxes import cni_attachment
+from kubelet.cri_shim.sandboxes import bandwidth, cni_attachment
 from kubelet.cri_shim.stats import parse_network
 from kubelet.cri_shim.users import resolve_user
 from skiff_pb.containerd import mount_pb2
@@ -161,6 +161,11 @@ def test_plugins_get_what_they_can_use() -> None:
     assert mapped["runtimeConfig"] == {"portMappings": [mapping]}
     assert mapped["prevResult"] == {"ips": []}
     assert isinstance(attachment, Attachment)
+
+
+def test_bandwidth_is_read_from_annotations() -> None:
+    limits = bandwidth({"kubernetes.io/ingress-bandwidth": "10M", "kubernetes.io/egress-bandwidth": "fast"})
+    assert limits == {"ingressRate": 10_000_000, "ingressBurst": 2**31 - 1}
 
 
 def test_only_addresses_inside_the_pod_are_its_own() -> None:

@@ -389,7 +389,7 @@ def test_json_path_refuses_nonsense() -> None:
 
 
 def test_custom_columns() -> None:
-    columns = [
+    columns: list[dict[str, Any]] = [
         {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
         {"name": "Ratio", "type": "number", "jsonPath": ".spec.ratio"},
         {"name": "On", "type": "boolean", "jsonPath": ".spec.on"},

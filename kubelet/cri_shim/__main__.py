@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -110,6 +111,7 @@ def assemble(settings: Settings, containerd: Containerd, values: Values) -> Part
 
 
 async def serve(values: Values, stop: asyncio.Event) -> int:
+    await asyncio.to_thread(_prepare_socket, values["listen"])
     channel = GrpcChannel(values["containerd"])
     containerd = Containerd(channel, values["containerd-namespace"], values["snapshotter"])
     settings = Settings(
@@ -119,7 +121,7 @@ async def serve(values: Values, stop: asyncio.Event) -> int:
         cni_conf_dir=values["cni-conf-dir"],
         pause_image=values["pod-infra-container-image"],
     )
-    parts = assemble(settings, containerd, values)
+    parts = await asyncio.to_thread(assemble, settings, containerd, values)
     try:
         await lifecycle.wait_for_containerd(parts.core, CONTAINERD_WAIT)
     except RpcError as error:
@@ -134,7 +136,7 @@ async def serve(values: Values, stop: asyncio.Event) -> int:
     await parts.lifecycle.connected.wait()
     base = await parts.streaming.start(values["streaming-address"], values["streaming-port"])
     host = GrpcHost(parts.services)
-    host.add_listener(await asyncio.to_thread(_prepare_socket, values["listen"]))
+    host.add_listener(values["listen"])
     await host.start()
     logger.info("serving CRI on %s, streams on %s", values["listen"], base)
     await stop.wait()
@@ -149,13 +151,15 @@ async def serve(values: Values, stop: asyncio.Event) -> int:
     return 0
 
 
-def _prepare_socket(listen: str) -> str:
-    """Make the socket's folder and remove what an earlier life left there."""
+def _prepare_socket(listen: str) -> None:
+    """Make the socket's folder and remove what an earlier life left there, but not what somebody serves now."""
     path = urlsplit(listen).path
     os.makedirs(os.path.dirname(path), exist_ok=True)
     if os.path.exists(path):
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(path) == 0:
+                fail(PROGRAM, f"--listen: another process serves {path} already; end it or choose another path")
         os.unlink(path)
-    return listen
 
 
 def main() -> int:

@@ -266,6 +266,18 @@ class Containerd:
         answer = await self.call(SNAPSHOTS, "Prepare", request, snapshots_pb2.PrepareSnapshotResponse, lease=lease)
         return answer.mounts
 
+    async def view_snapshot(self, key: str, parent: str, lease: str | None = None) -> Sequence[mounts.Mount]:
+        """A read-only look at a committed snapshot."""
+        request = snapshots_pb2.ViewSnapshotRequest(
+            # Nothing refers to a view but its name, so it must say itself that it is wanted.
+            snapshotter=self.snapshotter,
+            key=key,
+            parent=parent,
+            labels={"containerd.io/gc.root": "container"},
+        )
+        answer = await self.call(SNAPSHOTS, "View", request, snapshots_pb2.ViewSnapshotResponse, lease=lease)
+        return answer.mounts
+
     async def commit_snapshot(self, name: str, key: str, labels: Mapping[str, str], lease: str | None) -> None:
         request = snapshots_pb2.CommitSnapshotRequest(
             snapshotter=self.snapshotter, name=name, key=key, labels=dict(labels)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from component_base.rpc import Code, RpcError
 from kubelet.cri_shim import devices, mount_sources, records, sandbox_files
@@ -14,6 +14,7 @@ from kubelet.cri_shim.container_io import ContainerIO
 from kubelet.cri_shim.containerd_client import temporary_lease
 from kubelet.cri_shim.core import Core
 from kubelet.cri_shim.image_catalog import ImageInfo
+from kubelet.cri_shim.image_mounts import mount_images, release_images
 from kubelet.cri_shim.oci_resources import linux_resources
 from kubelet.cri_shim.oci_spec import ContainerInputs, ResolvedUser, container_spec
 from kubelet.cri_shim.records import ContainerRecord, SandboxRecord
@@ -71,9 +72,10 @@ class Containers:
         try:
             async with temporary_lease(core.containerd, core.clock, core.rng) as lease:
                 mounts = await core.containerd.prepare_snapshot(container_id, image.chain, lease=lease)
-                record = await self._prepare(container_id, sandbox, config, sandbox_config, image, mounts)
+                images = await mount_images(core, container_id, config.mounts, lease)
+                record = await self._prepare(container_id, sandbox, config, sandbox_config, image, mounts, images)
         except (RpcError, ValueError, OSError, asyncio.CancelledError) as error:
-            await asyncio.shield(self._discard(container_id))
+            await asyncio.shield(self._discard(container_id, config))
             if isinstance(error, RpcError | asyncio.CancelledError):
                 raise
             raise RpcError(Code.INVALID_ARGUMENT, f"failed to create container: {error}") from error
@@ -88,10 +90,11 @@ class Containers:
         sandbox_config: cri.PodSandboxConfig,
         image: ImageInfo,
         mounts: Sequence[mount_pb2.Mount],
+        images: Mapping[str, str],
     ) -> ContainerRecord:
         core = self._core
         user = await asyncio.to_thread(_user, config, image, mounts)
-        inputs = await self._inputs(container_id, sandbox, config, sandbox_config, image, user, mounts)
+        inputs = await self._inputs(container_id, sandbox, config, sandbox_config, image, user, mounts, images)
         spec = container_spec(inputs, core.traits, core.read_profile)
         stop_signal = _stop_signal(config, image)
         record = ContainerRecord(
@@ -127,6 +130,7 @@ class Containers:
         image: ImageInfo,
         user: ResolvedUser,
         mounts: Sequence[mount_pb2.Mount],
+        images: Mapping[str, str],
     ) -> ContainerInputs:
         core = self._core
         context = config.linux.security_context
@@ -153,12 +157,14 @@ class Containers:
             netns_path=sandbox.netns,
             target_pid=target_pid,
             binds=own,
+            image_mounts=images,
             devices=await asyncio.to_thread(devices.requested, list(config.devices)),
             host_devices=await asyncio.to_thread(devices.all_host_devices) if context.privileged else [],
         )
 
-    async def _discard(self, container_id: str) -> None:
+    async def _discard(self, container_id: str, config: cri.ContainerConfig) -> None:
         await self._core.containerd.delete_container(container_id)
+        await release_images(self._core, container_id, config.mounts)
         await self._core.containerd.remove_snapshot(container_id)
         await asyncio.to_thread(_remove_tree, self._core.settings.container_root(container_id))
 
@@ -253,7 +259,7 @@ class Containers:
                 running.io.close()
             await asyncio.to_thread(_remove_tree, core.settings.io(record.id))
             await core.containerd.delete_task(record.id)
-            await self._discard(record.id)
+            await self._discard(record.id, record.container_config())
             core.store.forget(record.id)
 
     async def update_resources(self, container_id: str, wanted: cri.LinuxContainerResources) -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Collection
 
-from kubelet.cri_shim import linux_syscalls, sandbox_files
+from kubelet.cri_shim import image_mounts, linux_syscalls, sandbox_files
 from kubelet.cri_shim.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -27,6 +27,10 @@ def remove_leftovers(settings: Settings, sandboxes: Collection[str], containers:
             path = os.path.join(settings.state, "netns", name)
             linux_syscalls.remove_netns(path)
             removed.append(path)
+    for name in _names(os.path.join(settings.state, "image-mounts")):
+        if name not in containers:
+            image_mounts.unmount_all(os.path.join(settings.state, "image-mounts", name))
+            removed.append(name)
     for folder, known in (
         (os.path.join(settings.state, "io"), containers),
         (os.path.join(settings.root, "containers"), containers),

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+MS_REMOUNT = 32
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 CLONE_NEWNET = 0x40000000

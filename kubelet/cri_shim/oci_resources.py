@@ -20,6 +20,7 @@ class HostTraits:
     swap_accounting: bool = True
     hugetlb: bool = True
     seccomp: bool = True
+    recursive_read_only: bool = False
 
 
 def oom_score_adj(wanted: int, traits: HostTraits) -> int:

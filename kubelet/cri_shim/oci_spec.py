@@ -291,7 +291,7 @@ def _pod_mount(mount: cri.Mount, image_mounts: Mapping[str, str]) -> dict[str, A
         if not mount.readonly:
             raise ValueError(f"mount {mount.container_path}: recursive_read_only needs readonly")
         options.append("rro")
-    options.append("ro" if mount.readonly else "rw")
+    options.append("ro" if mount.readonly or mount.image.image else "rw")
     return {"destination": mount.container_path, "type": "bind", "source": source, "options": options}
 
 

@@ -304,7 +304,8 @@ class RuntimeService:
         answer.status.conditions.append(await self._runtime_condition())
         answer.status.conditions.append(await self._network_condition())
         for name in ("", "runc"):
-            answer.runtime_handlers.add(name=name)
+            handler = answer.runtime_handlers.add(name=name)
+            handler.features.recursive_read_only_mounts = self._core.traits.recursive_read_only
         answer.features.supplemental_groups_policy = True
         if request.verbose:
             settings = self._core.settings

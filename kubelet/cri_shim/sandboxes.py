@@ -6,7 +6,9 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
+from collections.abc import Mapping
 from typing import Any
 
 from component_base.rpc import Code, RpcError
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 INTERFACE = "eth0"
 KILL_WAIT = 30.0
+QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(k|Ki|M|Mi|G|Gi|)")
+SCALES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 PROTOCOLS = {cri.TCP: "tcp", cri.UDP: "udp", cri.SCTP: "sctp"}
 
 
@@ -51,6 +55,9 @@ def cni_attachment(record: SandboxRecord, config: cri.PodSandboxConfig) -> Attac
     ]
     if mappings:
         capabilities["portMappings"] = mappings
+    limits = bandwidth(config.annotations)
+    if limits:
+        capabilities["bandwidth"] = limits
     if config.HasField("dns_config"):
         dns = config.dns_config
         capabilities["dns"] = {
@@ -59,6 +66,17 @@ def cni_attachment(record: SandboxRecord, config: cri.PodSandboxConfig) -> Attac
             "options": list(dns.options),
         }
     return Attachment(record.id, record.netns, INTERFACE, args, capabilities)
+
+
+def bandwidth(annotations: Mapping[str, str]) -> dict[str, int]:
+    """The bandwidth plugin's limits (bits a second) from the annotations users set; unreadable ones are left out."""
+    limits: dict[str, int] = {}
+    for direction in ("ingress", "egress"):
+        match = QUANTITY.fullmatch(annotations.get(f"kubernetes.io/{direction}-bandwidth", ""))
+        if match:
+            limits[f"{direction}Rate"] = int(float(match[1]) * SCALES[match[2]])
+            limits[f"{direction}Burst"] = 2**31 - 1
+    return limits
 
 
 class Sandboxes:

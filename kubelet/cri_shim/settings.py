@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import shutil
+import subprocess
 from dataclasses import dataclass
 
 from kubelet.cri_shim.oci_resources import HostTraits
@@ -64,8 +67,21 @@ def detect_traits(*, systemd_cgroup: bool, proc: str = "/proc", cgroup: str = "/
         oom_score_floor=floor,
         swap_accounting=swap,
         hugetlb=hugetlb,
+        recursive_read_only=_runc_knows("rro"),
         seccomp=os.path.exists(os.path.join(proc, "sys/kernel/seccomp")),
     )
+
+
+def _runc_knows(option: str) -> bool:
+    """Whether the installed runc takes a mount option; one too old to be asked takes none of the newer ones."""
+    runc = shutil.which("runc")
+    if runc is None:
+        return False
+    answer = subprocess.run([runc, "features"], capture_output=True, check=False, timeout=10)
+    try:
+        return option in json.loads(answer.stdout).get("mountOptions", [])
+    except ValueError:
+        return False
 
 
 def _capability_masks(path: str) -> tuple[int, int]:

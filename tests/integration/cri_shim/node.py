@@ -81,10 +81,8 @@ class Node:
                 ["containerd", "--config", str(self.folder / "containerd.toml")], stdout=log, stderr=log
             )
 
-    def start_shim(self) -> None:
-        if self.own_plugin:
-            return
-        command = [
+    def shim_command(self) -> list[str]:
+        return [
             sys.executable,
             "-m",
             "kubelet.cri_shim",
@@ -96,8 +94,12 @@ class Node:
             "--cni-bin-dir=/usr/lib/cni",
             "--v=4",
         ]
+
+    def start_shim(self) -> None:
+        if self.own_plugin:
+            return
         with open(self.folder / "shim.log", "ab") as log:
-            self.shim = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
+            self.shim = subprocess.Popen(self.shim_command(), stdout=log, stderr=log, cwd=ROOT)
 
     def kill_shim(self, number: int = signal.SIGKILL) -> None:
         assert self.shim is not None
@@ -243,6 +245,10 @@ class Node:
     def _remove_files(self) -> None:
         self._unmount()
         shutil.rmtree(self.folder, ignore_errors=True)
+        for hierarchy in Path("/sys/fs/cgroup").iterdir():
+            groups = hierarchy / "skifftest" / self.folder.name
+            for path, _, _ in os.walk(groups, topdown=False):
+                os.rmdir(path)
 
     def _unmount(self) -> None:
         with open("/proc/self/mountinfo", encoding="utf-8") as file:

@@ -10,7 +10,7 @@ import signal
 import pytest
 
 from skiff_pb.cri import runtime_pb2 as cri
-from tests.integration.cri_shim.node import Node, until
+from tests.integration.cri_shim.node import ROOT, Node, until
 
 pytestmark = [pytest.mark.root, pytest.mark.asyncio(loop_scope="session")]
 
@@ -140,6 +140,15 @@ async def test_after_a_reboot_the_old_pods_can_be_removed_and_new_ones_made(shim
     await shim.run(second, again, shim.container_config(["sleep", "1000"]))
     for identity in (sandbox, second):
         await shim.remove(identity)
+
+
+async def test_a_second_shim_on_the_same_socket_is_refused(shim: Node) -> None:
+    process = await asyncio.create_subprocess_exec(*shim.shim_command(), stderr=asyncio.subprocess.PIPE, cwd=ROOT)
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert b"another process serves" in errors
+    assert b"Traceback" not in errors
+    await shim.runtime("Version", cri.VersionRequest())
 
 
 async def test_a_restart_of_containerd_is_survived(shim: Node) -> None:

@@ -13,7 +13,9 @@ import pytest
 import pytest_asyncio
 
 from component_base.rpc import Code, RpcError
+from kubelet.cri_shim import linux_syscalls
 from kubelet.cri_shim.oci_security import MASKED_PATHS, READONLY_PATHS
+from kubelet.cri_shim.toolbox_image import TOOLBOX_IMAGE
 from skiff_pb.cri import runtime_pb2 as cri
 from tests.integration.cri_shim.node import Node, until
 
@@ -234,6 +236,21 @@ async def test_mounts_with_their_modes(pod: Pod, tmp_path: Path) -> None:
     assert (tmp_path / "missing" / "folder").is_dir()
 
 
+async def test_an_image_can_be_a_volume(shim: Node) -> None:
+    pod = shim.pod_config()
+    sandbox = await shim.sandbox(pod)
+    config = shim.container_config(["sleep", "1000"])
+    whole = config.mounts.add(container_path="/image")
+    part = config.mounts.add(container_path="/site", image_sub_path="www", readonly=True)
+    for mount in (whole, part):
+        mount.image.image = TOOLBOX_IMAGE
+    container = await shim.run(sandbox, pod, config)
+    assert (await shim.exec(container, "cat", "/image/www/index.html", "/site/index.html")).stdout == b"toolbox\n" * 2
+    assert (await shim.exec(container, "touch", "/image/x")).exit_code != 0
+    await shim.remove(sandbox)
+    assert not os.listdir(shim.folder / "shimrun" / "image-mounts")
+
+
 async def test_devices_are_given_by_name(pod: Pod) -> None:
     config = pod.node.container_config(["sleep", "1000"])
     config.devices.add(container_path="/dev/mine", host_path="/dev/full", permissions="rw")
@@ -284,6 +301,41 @@ async def test_usage_is_reported(pod: Pod) -> None:
     assert first.attributes.metadata.name == "main"
     listed = await pod.node.runtime("ListContainerStats", cri.ListContainerStatsRequest())
     assert container in [stats.attributes.id for stats in listed.stats]
+
+
+async def test_a_pods_usage_has_its_network_and_containers(shim: Node) -> None:
+    config = shim.pod_config()
+    sandbox = await shim.sandbox(config)
+    container = await shim.run(sandbox, config, shim.container_config(["sleep", "1000"]))
+    await shim.exec(container, "ping", "-c", "1", f"10.213.{shim.subnet}.1")
+    answer = await shim.runtime("PodSandboxStats", cri.PodSandboxStatsRequest(pod_sandbox_id=sandbox))
+    linux = answer.stats.linux
+    assert linux.network.default_interface.name == "eth0"
+    assert linux.network.default_interface.tx_bytes.value > 0
+    assert linux.process.process_count.value >= 2
+    assert linux.memory.working_set_bytes.value > 0
+    assert [stats.attributes.id for stats in linux.containers] == [container]
+    await shim.remove(sandbox)
+
+
+async def test_read_only_mounts_can_be_so_to_the_bottom(shim: Node, tmp_path: Path) -> None:
+    answer = await shim.runtime("Status", cri.StatusRequest())
+    if not answer.runtime_handlers[0].features.recursive_read_only_mounts:
+        pytest.skip("this runc does not know the option rro")
+    (tmp_path / "below").mkdir()
+    linux_syscalls.mount("none", str(tmp_path / "below"), "tmpfs", 0)
+    try:
+        pod = shim.pod_config()
+        sandbox = await shim.sandbox(pod)
+        config = shim.container_config(["sleep", "1000"])
+        config.mounts.add(container_path="/plain", host_path=str(tmp_path), readonly=True)
+        config.mounts.add(container_path="/deep", host_path=str(tmp_path), readonly=True, recursive_read_only=True)
+        container = await shim.run(sandbox, pod, config)
+        assert (await shim.exec(container, "touch", "/plain/below/x")).exit_code == 0
+        assert (await shim.exec(container, "touch", "/deep/below/y")).exit_code != 0
+        await shim.remove(sandbox)
+    finally:
+        linux_syscalls.unmount(str(tmp_path / "below"))
 
 
 async def test_a_container_that_runs_is_removed_by_force(pod: Pod) -> None:

@@ -29,6 +29,11 @@ class ProbeState:
     def __post_init__(self) -> None:
         self.verdict = INITIAL[self.kind]
 
+    def recall(self) -> None:
+        """Takes over the good verdict of the kubelet before this one."""
+        self.verdict = True
+        self.settled = self.kind == Kind.STARTUP
+
     def observe(self, ok: bool) -> bool:
         """Takes one outcome; returns whether the verdict is new."""
         self.run = self.run + 1 if ok == self.last else 1

@@ -107,6 +107,10 @@ class Prober:
             if probe is None:
                 continue
             probing = _Probing(ProbeState(kind, probe), started)
+            if _known(pod, seen, kind):
+                probing.state.recall()
+                if kind == Kind.STARTUP:
+                    started.set()
             work = self._run(pod, container, seen, Target(seen.id, container, ip), probing)
             probing.task = spawn(work, f"{kind.lower()} probe of {pod.metadata.name}/{container.name}")
             out[kind] = probing
@@ -132,6 +136,18 @@ class Prober:
                 self._changed(pod.uid)
             if not state.settled:
                 await self._clock.sleep(float(state.probe.period_seconds or 10))
+
+
+def _known(pod: Pod, seen: ContainerSeen, kind: Kind) -> bool:
+    """Whether the API says already that this very container has started, or is ready: a new kubelet believes it."""
+    if kind == Kind.LIVENESS:
+        return False
+    field = "started" if kind == Kind.STARTUP else "ready"
+    for key in ("containerStatuses", "initContainerStatuses"):
+        for status in pod.status.get(key) or ():
+            if str(status.get("containerID", "")).endswith(f"://{seen.id}"):
+                return bool(status.get(field))
+    return False
 
 
 def _ip(pod: Pod, seen: PodSeen) -> str:

@@ -70,7 +70,7 @@ class Executor:
             name = await self._perform(key, action)
         except StatusError as error:
             # A namespace that is being emptied refuses new content: expected, and nobody there to read about it.
-            if announce is not None and announce.failed is not None and not _in_ending_namespace(error):
+            if announce is not None and announce.failed is not None and not is_namespace_ending(error):
                 reason, message = announce.failed
                 self._recorder.event(announce.reference, "Warning", reason, message.format(error=error))
             raise
@@ -124,7 +124,8 @@ class Executor:
         self._unseen.setdefault(key, []).append((informer, seen))
 
 
-def _in_ending_namespace(error: StatusError) -> bool:
+def is_namespace_ending(error: StatusError) -> bool:
+    """Whether the namespace is being emptied and takes nothing new."""
     return any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes)
 
 

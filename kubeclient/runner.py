@@ -18,7 +18,7 @@ import httpx
 from apimachinery.errors import StatusError
 from component_base.clock import Clock
 from component_base.metrics import counter, histogram
-from kubeclient.executor import Executor
+from kubeclient.executor import Executor, is_namespace_ending
 from kubeclient.plan import Plan
 from kubeclient.workqueue import ShutDown, WorkQueue
 
@@ -93,6 +93,10 @@ class ControllerRunner:
         try:
             again = await self._round(key)
         except (StatusError, httpx.HTTPError, OSError) as error:
+            if isinstance(error, StatusError) and is_namespace_ending(error):
+                # What was to be made there would be deleted at once; the end of the namespace ends the matter.
+                self.queue.forget(key)
+                return
             RECONCILES.labels(name, "error").inc()
             expected = isinstance(error, StatusError) and error.reason in ("Conflict", "NotFound", "AlreadyExists")
             level = logging.DEBUG if expected else logging.WARNING

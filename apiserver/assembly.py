@@ -13,6 +13,7 @@ from apiserver.authz.aggregation import Aggregator
 from apiserver.bootstrap import start as bootstrap
 from apiserver.discovery.serve import Discovery
 from apiserver.endpoints.core import Core
+from apiserver.endpoints.identity import RememberedIdentities
 from apiserver.endpoints.server import ApiServer, Limits
 from apiserver.health import Check, Health, ping
 from apiserver.openapi.serve import OpenApi
@@ -89,7 +90,11 @@ class Assembly:
         limits = Limits(
             values["max-requests-inflight"], values["max-mutating-requests-inflight"], values["request-timeout"]
         )
-        self.app = ApiServer(self.core, authenticator, authorizer, shell, limits)
+        proxied = authn.header_names(values)
+        remembered = RememberedIdentities(
+            authenticator, clock, (*proxied.username, *proxied.uid, *proxied.group), proxied.extra_prefix
+        )
+        self.app = ApiServer(self.core, remembered, authorizer, shell, limits)
 
     def _health(self) -> Health:
         async def store() -> str:

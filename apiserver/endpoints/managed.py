@@ -56,6 +56,6 @@ def applier(
             cause = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise errors.conflict(info.plural, info.group, exchange.target.name, cause)
         applied = apply.apply(info, live, config, manager, force, now, subresource)
-        return result.retyped(info, applied, "").obj
+        return result.retyped(info, applied, lambda: applied).obj
 
     return change

@@ -52,13 +52,16 @@ def supported_types(builtin: bool) -> tuple[str, ...]:
 
 def changer(exchange: Exchange, info: ResourceInfo, media: str, data: bytes, mode: str) -> Any:
     """The change that the writer makes to the newest object."""
-    merge, duplicates = merger(media, data, info)
-    decode.complain(exchange, info, duplicates, mode)
+    merge, duplicates, quoted = merger(media, data, info)
     mark = len(exchange.warnings)
 
     async def change(old: JSON) -> JSON:
         del exchange.warnings[mark:]  # of an earlier try
-        decoded = result.retyped(info, merge(old), data.decode("utf-8", "replace"))
+        patched = merge(old)
+        decoded = result.retyped(info, patched, lambda: quoted(patched))
+        decoded.duplicates = duplicates
+        if mode == "Strict" and decoded.findings:
+            raise result.refused(quoted(patched), f"strict decoding error: {', '.join(decoded.findings)}")
         obj = decode.accept(exchange, info, decoded, mode)
         keep_names(info, obj, old)
         return obj
@@ -66,8 +69,12 @@ def changer(exchange: Exchange, info: ResourceInfo, media: str, data: bytes, mod
     return change
 
 
-def merger(media: str, data: bytes, info: Any) -> tuple[Merge, list[str]]:
-    """How the patch changes an object, and its duplicate fields. Raises StatusError 400, as do the changes."""
+def merger(media: str, data: bytes, info: Any) -> tuple[Merge, list[str], Merge]:
+    """How the patch changes an object, its duplicate fields, and what complaints about the result quote.
+
+    Raises StatusError 400, as do the changes. Upstream quotes the object that a JSON or merge patch made, but a
+    strategic patch itself.
+    """
     if media == JSON_PATCH:
         operations, duplicates = json_patch.decode(data)
 
@@ -77,12 +84,12 @@ def merger(media: str, data: bytes, info: Any) -> tuple[Merge, list[str]]:
             except json_patch.PatchError as error:
                 raise error.status() from None
 
-        return run, duplicates
+        return run, duplicates, lambda patched: patched
     if media == MERGE:
         parsed, duplicates = merge_patch.decode(data)
-        return (lambda old: merge_patch.apply(old, parsed)), duplicates
+        return (lambda old: merge_patch.apply(old, parsed)), duplicates, lambda patched: patched
     change, duplicates = strategic.decode(data)
-    return (lambda old: strategic.apply(old, change, info)), duplicates
+    return (lambda old: strategic.apply(old, change, info)), duplicates, lambda _: strategic.go_value(change)
 
 
 def keep_names(info: ResourceInfo, obj: JSON, old: JSON) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from apimachinery.errors import StatusError, apply_conflict, bad_request
 from apimachinery.fields import quote
-from apimachinery.patch import fieldset, granular, managed
+from apimachinery.patch import fieldset, granular, last_applied, managed
 from apimachinery.patch.fieldset import Node as Fields
 from apimachinery.patch.managed import Manager, Managers, Owned
 from apimachinery.resources import ResourceInfo
@@ -57,9 +58,10 @@ def apply(
     current = managed.bare(live) if live is not None else {"apiVersion": info.api_version, "kind": info.kind}
     try:
         managers = _managers(info, live, current, root, now)
-        return _Applier(info, root, managers, subresource, now).run(current, wanted, manager, force, live is None)
+        result = _Applier(info, root, managers, subresource, now).run(current, wanted, manager, force, live is None)
     except granular.KeyMissing as error:
         raise _failed(info, config, str(error)) from None
+    return last_applied.synced(result, config) if manager == last_applied.KUBECTL else result
 
 
 def _typed(info: ResourceInfo, config: dict[str, Any]) -> dict[str, Any]:
@@ -126,9 +128,20 @@ class _Applier:
         found = granular.compare(before, merged, self._root).without(self._ignored)
         left, conflicts = managed.take(managers, found, without=manager)
         if conflicts and not force:
-            raise _conflict(conflicts)
+            self._refuse(conflicts, live, name)
         changed = created or merged != live
         return self._finish(merged, left, manager, changed)
+
+    def _refuse(self, conflicts: Managers, live: dict[str, Any], name: str) -> None:
+        """Raises, unless every conflict is one of kubectl with its own client-side past."""
+        if name == last_applied.KUBECTL:
+            mine = last_applied.owned(live, self._info.api_version, self._root)
+            rest = {
+                one: replace(owned, fields=fieldset.difference(owned.fields, mine)) for one, owned in conflicts.items()
+            }
+            conflicts = {one: owned for one, owned in rest.items() if owned.fields}
+        if conflicts:
+            raise _conflict(conflicts)
 
     def _finish(self, merged: dict[str, Any], managers: Managers, manager: Manager, changed: bool) -> dict[str, Any]:
         mine = managers[manager]

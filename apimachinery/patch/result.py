@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from apimachinery import errors, fields
@@ -10,12 +11,12 @@ from apimachinery.schema.decode import Decoded, Kinded, typed
 from apimachinery.schema.nodes import DecodeError
 
 
-def retyped(info: Kinded, patched: Any, shown: object) -> Decoded:
-    """The patched object checked and pruned; StatusError 422 about the patch, quoted as `shown`, if it does not fit."""
+def retyped(info: Kinded, patched: Any, shown: Callable[[], object]) -> Decoded:
+    """The patched object checked and pruned; StatusError 422, quoting what `shown` returns, if it does not fit."""
     try:
         return typed(info, patched)
     except DecodeError as error:
-        raise refused(shown, error) from None
+        raise refused(shown(), error) from None
 
 
 def refused(shown: object, cause: object) -> errors.StatusError:

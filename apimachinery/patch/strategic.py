@@ -110,7 +110,7 @@ def _whole(patch: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in patch.items() if key != _DIRECTIVE}
     if directive == "delete":
         return {}
-    raise _failed(f"unknown patch type: {directive} in map: {_go_value(patch)}")
+    raise _failed(f"unknown patch type: {directive} in map: {go_value(patch)}")
 
 
 def _put(original: dict[str, Any], key: str, value: Any) -> None:
@@ -204,7 +204,7 @@ def _check_order(patch: list[Any], order: list[Any], merge_key: str) -> None:
             position += 1
         if position == len(order):
             raise _failed(
-                f"The order in patch list:\n{_go_value(patch)}\n doesn't match {_ORDER} list:\n{_go_value(order)}\n"
+                f"The order in patch list:\n{go_value(patch)}\n doesn't match {_ORDER} list:\n{go_value(order)}\n"
             )
         position += 1
 
@@ -219,7 +219,7 @@ def _key_of(item: Any, merge_key: str) -> Any:
     if not isinstance(item, dict):
         raise _failed(f"expected a map, but received a {json_word(item)}")
     if merge_key not in item:
-        raise _failed(f"map: {_go_value(item)} does not contain declared merge key: {merge_key}")
+        raise _failed(f"map: {go_value(item)} does not contain declared merge key: {merge_key}")
     return item[merge_key]
 
 
@@ -255,7 +255,7 @@ def _check_elements(items: list[Any]) -> None:
     if "array" in words:
         raise PatchError("lists of lists are not supported")
     if len(words) > 1:
-        raise _failed(f"list element types are not identical: {_go_value(items)}")
+        raise _failed(f"list element types are not identical: {go_value(items)}")
 
 
 def _obey_elements(original: list[Any], patch: list[Any], merge_key: str) -> tuple[list[Any], list[Any]]:
@@ -273,7 +273,7 @@ def _obey_elements(original: list[Any], patch: list[Any], merge_key: str) -> tup
         elif directive == "merge":
             raise _failed("merging lists cannot yet be specified in the patch")
         else:
-            raise _failed(f"unknown patch type: {directive} in map: {_go_value(item)}")
+            raise _failed(f"unknown patch type: {directive} in map: {go_value(item)}")
     return (plain, []) if replaces else (original, plain)
 
 
@@ -313,12 +313,12 @@ def _hashable(value: Any) -> Any:
     return orjson.dumps(value) if isinstance(value, dict | list) else (type(value) is bool, value)
 
 
-def _go_value(value: Any) -> str:
+def go_value(value: Any) -> str:
     """As Go's %v prints it."""
     if isinstance(value, dict):
-        return f"map[{' '.join(f'{key}:{_go_value(value[key])}' for key in sorted(value))}]"
+        return f"map[{' '.join(f'{key}:{go_value(value[key])}' for key in sorted(value))}]"
     if isinstance(value, list):
-        return f"[{' '.join(map(_go_value, value))}]"
+        return f"[{' '.join(map(go_value, value))}]"
     if value is None:
         return "<nil>"
     if isinstance(value, bool):

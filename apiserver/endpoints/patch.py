@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from apimachinery import errors, fields
@@ -52,28 +53,41 @@ def supported_types(builtin: bool) -> tuple[str, ...]:
 
 def changer(exchange: Exchange, info: ResourceInfo, media: str, data: bytes, mode: str) -> Any:
     """The change that the writer makes to the newest object."""
-    merge, duplicates, quoted = merger(media, data, info)
+    change_of = merger(media, data, info)
     mark = len(exchange.warnings)
 
     async def change(old: JSON) -> JSON:
         del exchange.warnings[mark:]  # of an earlier try
-        patched = merge(old)
-        decoded = result.retyped(info, patched, lambda: quoted(patched))
-        decoded.duplicates = duplicates
-        if mode == "Strict" and decoded.findings:
-            raise result.refused(quoted(patched), f"strict decoding error: {', '.join(decoded.findings)}")
-        obj = decode.accept(exchange, info, decoded, mode)
+        obj = patched(exchange, info, change_of, old, mode)
         keep_names(info, obj, old)
         return obj
 
     return change
 
 
-def merger(media: str, data: bytes, info: Any) -> tuple[Merge, list[str], Merge]:
-    """How the patch changes an object, its duplicate fields, and what complaints about the result quote.
+@dataclass(frozen=True, slots=True)
+class Merger:
+    """How a patch changes an object, its duplicate fields, and what complaints about the result quote."""
 
-    Raises StatusError 400, as do the changes. Upstream quotes the object that a JSON or merge patch made, but a
-    strategic patch itself.
+    run: Merge
+    duplicates: list[str]
+    quoted: Merge
+
+
+def patched(exchange: Exchange, info: ResourceInfo, merge: Merger, old: JSON, mode: str) -> JSON:
+    """The patched object, typed and pruned. Raises StatusError 422 if it is none, or has what Strict forbids."""
+    made = merge.run(old)
+    decoded = result.retyped(info, made, lambda: merge.quoted(made))
+    decoded.duplicates = merge.duplicates
+    if mode == "Strict" and decoded.findings:
+        raise result.refused(merge.quoted(made), f"strict decoding error: {', '.join(decoded.findings)}")
+    return decode.accept(exchange, info, decoded, mode)
+
+
+def merger(media: str, data: bytes, info: Any) -> Merger:
+    """The patch in a body. Raises StatusError 400, as do the changes.
+
+    Upstream quotes the object that a JSON or merge patch made, but a strategic patch itself.
     """
     if media == JSON_PATCH:
         operations, duplicates = json_patch.decode(data)
@@ -84,12 +98,12 @@ def merger(media: str, data: bytes, info: Any) -> tuple[Merge, list[str], Merge]
             except json_patch.PatchError as error:
                 raise error.status() from None
 
-        return run, duplicates, lambda patched: patched
+        return Merger(run, duplicates, lambda made: made)
     if media == MERGE:
         parsed, duplicates = merge_patch.decode(data)
-        return (lambda old: merge_patch.apply(old, parsed)), duplicates, lambda patched: patched
+        return Merger(lambda old: merge_patch.apply(old, parsed), duplicates, lambda made: made)
     change, duplicates = strategic.decode(data)
-    return (lambda old: strategic.apply(old, change, info)), duplicates, lambda _: strategic.go_value(change)
+    return Merger(lambda old: strategic.apply(old, change, info), duplicates, lambda _: strategic.go_value(change))
 
 
 def keep_names(info: ResourceInfo, obj: JSON, old: JSON) -> None:

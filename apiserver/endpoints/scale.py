@@ -6,7 +6,6 @@ from typing import Any
 
 from apimachinery import errors
 from apimachinery.fields import Path, invalid
-from apimachinery.patch import result
 from apimachinery.resources import ResourceInfo
 from apimachinery.selectors import from_label_selector, from_labels
 from apiserver.endpoints import body, decode, patch
@@ -34,13 +33,8 @@ async def handle(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
             if media not in (patch.JSON_PATCH, patch.MERGE, patch.STRATEGIC):
                 raise errors.unsupported_media_type((patch.JSON_PATCH, patch.MERGE, patch.STRATEGIC))
             kind = decode.as_resource(core.catalog, "autoscaling/v1", "Scale")
-            merge, duplicates = patch.merger(media, await body.read(exchange), kind)
-            decode.complain(exchange, kind, duplicates, mode)
-
-            def patched(old: JSON) -> JSON:
-                return decode.accept(exchange, kind, result.retyped(kind, merge(scale_of(old)), ""), mode)
-
-            await _write(core, exchange, info, patched)
+            merge = patch.merger(media, await body.read(exchange), kind)
+            await _write(core, exchange, info, lambda old: patch.patched(exchange, kind, merge, scale_of(old), mode))
 
 
 async def _write(core: Core, exchange: Exchange, info: ResourceInfo, wanted: Any) -> None:

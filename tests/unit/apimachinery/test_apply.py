@@ -273,3 +273,16 @@ def test_sets_of_fields() -> None:
         ".l[3]",
     ]
     assert not fieldset.check({"x": {}})
+
+
+def test_kubectl_moves_from_client_side_apply_without_conflicts() -> None:
+    live = config_map(a="1", b="1")
+    annotation = "kubectl.kubernetes.io/last-applied-configuration"
+    live["metadata"]["annotations"] = {annotation: json.dumps(config_map(a="1", b="0"))}
+    managed.update(CONFIG_MAPS, None, live, "kubectl-client-side-apply", T1)
+    moved = apply(CONFIG_MAPS, live, config_map(a="2"), "kubectl", False, T2)
+    assert moved["data"] == {"a": "2", "b": "1"}
+    assert json.loads(moved["metadata"]["annotations"][annotation]) == config_map(a="2")
+    for manager, config in (("kubectl", config_map(b="2")), ("other", config_map(a="2"))):
+        with pytest.raises(StatusError, match="kubectl-client-side-apply"):
+            apply(CONFIG_MAPS, live, config, manager, False, T2)

@@ -202,11 +202,11 @@ def test_custom_resources_refuse_strategic_patches() -> None:
 
 
 def test_the_result_is_typed_again() -> None:
-    decoded = result.retyped(DEPLOYMENTS, {"spec": {"replicas": 3, "x": None}, "y": 1}, {})
+    decoded = result.retyped(DEPLOYMENTS, {"spec": {"replicas": 3, "x": None}, "y": 1}, dict)
     assert decoded.obj == {"spec": {"replicas": 3}}
     assert decoded.unknown == ['unknown field "spec.x"', 'unknown field "y"']
     with pytest.raises(StatusError) as caught:
-        result.retyped(DEPLOYMENTS, {"spec": {"replicas": "3"}}, {"spec": {"replicas": "3"}})
+        result.retyped(DEPLOYMENTS, {"spec": {"replicas": "3"}}, lambda: {"spec": {"replicas": "3"}})
     assert caught.value.code == 422
     assert caught.value.message == (
         ' "" is invalid: patch: Invalid value: "{\\"spec\\":{\\"replicas\\":\\"3\\"}}": json: cannot unmarshal string '

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from component_base.grpc_channel import GrpcChannel
+from component_base.http2.channel import Http2Channel
 from component_base.rpc import ClientTls, RpcError
 from etcd_raft import roster
 from etcd_raft.ports import Member
@@ -99,7 +99,7 @@ async def _join(settings: Settings, storage: Storage, known: Sequence[peer_pb2.M
 
 async def ask_members(url: str, tls: ClientTls | None) -> peer_pb2.MembersReply | None:
     address = parse_url(url)
-    channel = GrpcChannel(address.target, tls if address.is_tls else None)
+    channel = Http2Channel(address.target, tls if address.is_tls else None)
     try:
         reply: peer_pb2.MembersReply = await channel.unary(
             PEER, "Members", peer_pb2.MembersRequest(), timeout=ASK_SECONDS

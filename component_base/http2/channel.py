@@ -150,10 +150,15 @@ class Http2Channel:
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> Any:
+        """The one response; `request` is an async iterator where the rpc takes a stream."""
+        method = rpc.find_method(service, name)
+        if method.client_streaming:
+            async with contextlib.aclosing(self.stream(service, name, request, timeout, metadata)) as responses:
+                return await anext(responses)
         connection = self._connection
         if connection is None or not connection.is_usable:
             connection = await self._connect(timeout)
-        block, decode = self._method(rpc.find_method(service, name))
+        block, decode = self._method(method)
         call, head = connection.open(block + _extra(timeout, metadata))
         connection.send_message(call, request.SerializeToString(), head, frame(DATA, END_STREAM, call.id))
         timer = None

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from typing import Protocol
 
 from component_base.clock import Clock
-from component_base.grpc_channel import GrpcChannel
+from component_base.http2.channel import Http2Channel
 from component_base.rpc import ClientTls, Code, RpcError
 from component_base.tasks import spawn
 from etcd_raft.ports import Member, Refusal
@@ -183,9 +183,9 @@ class _Peer:
         for task in self._snapshots:
             task.cancel()
 
-    def connect(self, url: str) -> GrpcChannel:
+    def connect(self, url: str) -> Http2Channel:
         address = parse_url(url)
-        return GrpcChannel(address.target, self._transport.tls if address.is_tls else None, connect_retry_seconds=1.0)
+        return Http2Channel(address.target, self._transport.tls if address.is_tls else None, connect_retry_seconds=1.0)
 
     async def _run(self) -> None:
         attempt = 0

@@ -17,9 +17,11 @@ from component_base.http2.channel import Http2Channel
 from component_base.http2.host import Http2Host
 from component_base.rpc import CallContext, ClientTls, Code, RpcError, ServerTls, Service
 from skiff_pb.etcd import rpc_pb2
+from skiff_pb.raft import peer_pb2
 
 KV = rpc_pb2.DESCRIPTOR.services_by_name["KV"]
 LEASE = rpc_pb2.DESCRIPTOR.services_by_name["Lease"]
+PEER = peer_pb2.DESCRIPTOR.services_by_name["Peer"]
 MAINTENANCE = rpc_pb2.DESCRIPTOR.services_by_name["Maintenance"]
 
 
@@ -29,6 +31,14 @@ class Handler:
     def __init__(self) -> None:
         self.cancelled = asyncio.Event()
         self.certificate: bytes | None = None
+        self.received = 0
+
+    async def install_snapshot(
+        self, requests: AsyncIterator[peer_pb2.SnapshotPart], context: CallContext
+    ) -> peer_pb2.SnapshotReceipt:
+        async for part in requests:
+            self.received += len(part.chunk)
+        return peer_pb2.SnapshotReceipt()
 
     async def put(self, request: rpc_pb2.PutRequest, context: CallContext) -> Any:
         self.certificate = context.peer_certificate
@@ -83,7 +93,9 @@ class Ends:
 
 
 def hosted(host_type: type, handler: Handler) -> Any:
-    return host_type([Service(KV, handler), Service(LEASE, handler), Service(MAINTENANCE, handler)])
+    return host_type(
+        [Service(KV, handler), Service(LEASE, handler), Service(MAINTENANCE, handler), Service(PEER, handler)]
+    )
 
 
 @pytest.fixture(params=[(Http2Host, Http2Channel), (GrpcHost, Http2Channel), (Http2Host, GrpcChannel)])
@@ -149,6 +161,16 @@ async def test_streams_in_both_directions(ends: Ends) -> None:
     with pytest.raises(RpcError) as caught:
         await anext(answers)
     assert (caught.value.code, caught.value.message) == (Code.OUT_OF_RANGE, "thirteen")
+
+
+async def test_a_stream_of_requests_with_one_response(ends: Ends) -> None:
+    async def parts() -> AsyncIterator[peer_pb2.SnapshotPart]:
+        for _ in range(30):
+            yield peer_pb2.SnapshotPart(chunk=bytes(300_000))
+
+    receipt = await ends.channel.unary(PEER, "InstallSnapshot", parts(), timeout=10)
+    assert receipt == peer_pb2.SnapshotReceipt()
+    assert ends.handler.received == 9_000_000
 
 
 async def test_closing_a_stream_cancels_the_handler(ends: Ends) -> None:

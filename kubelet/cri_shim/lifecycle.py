@@ -158,7 +158,8 @@ class Lifecycle:
 
     async def _reconcile_sandbox(self, record: SandboxRecord, task: task_pb2.Process | None) -> None:
         core = self._core
-        if task is not None and task.status in (task_pb2.RUNNING, task_pb2.PAUSED) and not record.stopped:
+        running = task is not None and task.status in (task_pb2.RUNNING, task_pb2.PAUSED)
+        if running and record.pid and not record.stopped:
             core.store.live_sandboxes.add(record.id)
             return
         core.store.live_sandboxes.discard(record.id)

@@ -8,12 +8,12 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from component_base.rpc import Code, RpcError
 from kubelet.cri_shim import linux_syscalls, records, sandbox_files
-from kubelet.cri_shim.cni import Attachment, CniError, addresses, load_network_list, parse_network_list
+from kubelet.cri_shim.cni import Attachment, CniError, NetworkList, addresses, load_network_list, parse_network_list
 from kubelet.cri_shim.containerd_client import temporary_lease
 from kubelet.cri_shim.core import Core
 from kubelet.cri_shim.image_catalog import ImageInfo
@@ -109,15 +109,18 @@ class Sandboxes:
             config=config.SerializeToString(),
             runtime_handler=handler,
             created_at=core.now_ns(),
-            netns="" if host_network else core.settings.netns(sandbox_id),
         )
+        if not host_network:
+            network = await self._network()
+            record.netns, record.network_list = core.settings.netns(sandbox_id), network.to_json()
         try:
             # Metadata first: whatever is made afterwards is found and removed even if we die in between.
             await self._create_metadata(record, config)
             if record.netns:
-                await self._attach_network(record, config)
-            await asyncio.to_thread(sandbox_files.prepare, core.settings, sandbox_id, config)
-            await self._start(record)
+                await linux_syscalls.create_netns(record.netns)
+            # The plugins and runc each take a tenth of a second and do not need each other.
+            await _both(self._attach_network(record, config), self._start_pause(record, config))
+            await self._complete(record)
         except (RpcError, CniError, OSError, ValueError, asyncio.CancelledError) as error:
             await asyncio.shield(self._abandon(record))
             if isinstance(error, RpcError | asyncio.CancelledError):
@@ -125,6 +128,14 @@ class Sandboxes:
             code = Code.INVALID_ARGUMENT if isinstance(error, ValueError) else Code.UNKNOWN
             raise RpcError(code, f"failed to setup sandbox {config.metadata.name}: {error}") from error
         return sandbox_id
+
+    async def _network(self) -> NetworkList:
+        try:
+            network = await asyncio.to_thread(load_network_list, self._core.settings.cni_conf_dir)
+            self._core.cni.check_plugins(network)
+        except CniError as error:
+            raise RpcError(Code.UNKNOWN, f"failed to setup network for sandbox: {error}") from error
+        return network
 
     async def _create_metadata(self, record: SandboxRecord, config: cri.PodSandboxConfig) -> None:
         core = self._core
@@ -155,26 +166,28 @@ class Sandboxes:
         return image
 
     async def _attach_network(self, record: SandboxRecord, config: cri.PodSandboxConfig) -> None:
-        network = await asyncio.to_thread(load_network_list, self._core.settings.cni_conf_dir)
-        self._core.cni.check_plugins(network)
-        record.network_list = network.to_json()
-        await self._core.store.save(record)
-        await linux_syscalls.create_netns(record.netns)
+        if not record.netns:
+            return
+        network = parse_network_list(record.network_list, "the network list")
         result = await self._core.cni.add(network, cni_attachment(record, config))
         record.cni_result = json.dumps(result)
         record.ips = addresses(result)
         if not record.ips:
             raise CniError(f"network {network.name} gave the pod no address")
-        await self._core.store.save(record)
 
-    async def _start(self, record: SandboxRecord) -> None:
+    async def _start_pause(self, record: SandboxRecord, config: cri.PodSandboxConfig) -> None:
         core = self._core
+        await asyncio.to_thread(sandbox_files.prepare, core.settings, record.id, config)
         mounts = await core.containerd.snapshot_mounts(record.id)
         record.pid = await core.containerd.create_task(record.id, mounts)
+        await core.containerd.start(record.id)
+
+    async def _complete(self, record: SandboxRecord) -> None:
+        """From here on it is a sandbox: a record without a process is a half-made one, also after a restart."""
+        core = self._core
         await core.store.save(record)
         core.store.sandboxes[record.id] = record
         core.store.live_sandboxes.add(record.id)
-        await core.containerd.start(record.id)
 
     async def _abandon(self, record: SandboxRecord) -> None:
         """Undo a half-made sandbox. What cannot be undone now stays listed, so that the kubelet asks again."""
@@ -247,6 +260,16 @@ class Sandboxes:
         await core.containerd.remove_snapshot(record.id)
         await asyncio.to_thread(sandbox_files.remove, core.settings, record.id)
         core.store.forget(record.id)
+
+
+async def _both(*work: Awaitable[None]) -> None:
+    """Let each come to its end, whatever becomes of the other: what was made must be known to be undone."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    failures = [result for result in results if isinstance(result, BaseException)]
+    for further in failures[1:]:
+        logger.warning("a sandbox failed twice: %s", further)
+    if failures:
+        raise failures[0]
 
 
 async def _wait_gone(core: Core, sandbox_id: str) -> None:

@@ -91,7 +91,7 @@ class Node:
             f"--root={self.folder / 'shim'}",
             f"--state={self.folder / 'shimrun'}",
             f"--cni-conf-dir={self.folder / 'cni'}",
-            "--cni-bin-dir=/usr/lib/cni",
+            f"--cni-bin-dir=/usr/lib/cni,{self.folder / 'bin'}",
             "--v=4",
         ]
 

@@ -9,6 +9,7 @@ import signal
 
 import pytest
 
+from component_base.rpc import RpcError
 from skiff_pb.cri import runtime_pb2 as cri
 from tests.integration.cri_shim.node import ROOT, Node, until
 
@@ -149,6 +150,46 @@ async def test_a_second_shim_on_the_same_socket_is_refused(shim: Node) -> None:
     assert b"another process serves" in errors
     assert b"Traceback" not in errors
     await shim.runtime("Version", cri.VersionRequest())
+
+
+SLOW_PLUGIN = """#!/usr/bin/python3
+import json, os, sys, time
+config = json.load(sys.stdin)
+if os.environ["CNI_COMMAND"] == "ADD":
+    time.sleep(1.5)
+    print(json.dumps(config["prevResult"]))
+"""
+
+
+async def test_a_sandbox_half_made_is_not_ready_and_can_be_removed(shim: Node) -> None:
+    plugin = shim.folder / "bin" / "slow"
+    plugin.parent.mkdir()
+    plugin.write_text(SLOW_PLUGIN)
+    plugin.chmod(0o755)
+    conf = shim.folder / "cni" / "10-test.conflist"
+    good = conf.read_text()
+    changed = json.loads(good)
+    changed["plugins"].append({"type": "slow"})
+    conf.write_text(json.dumps(changed))
+    leases = shim.folder / "ipam" / f"test{shim.subnet}"
+    async with asyncio.TaskGroup() as group:
+        making = group.create_task(asyncio.wait([group.create_task(_refused(shim))]))
+        await until(lambda: [each for each in os.listdir(leases) if each.startswith("10.")], bool)
+        await asyncio.to_thread(shim.kill_shim)
+        await making
+    conf.write_text(good)
+    shim.start_shim()
+    await shim.ready()
+    (item,) = (await shim.runtime("ListPodSandbox", cri.ListPodSandboxRequest())).items
+    assert item.state == cri.SANDBOX_NOTREADY
+    await shim.remove(item.id)
+    assert not [each for each in os.listdir(leases) if each.startswith("10.")]
+    assert not os.listdir(shim.folder / "shimrun" / "netns")
+
+
+async def _refused(shim: Node) -> None:
+    with pytest.raises(RpcError):
+        await shim.sandbox(shim.pod_config())
 
 
 async def test_a_restart_of_containerd_is_survived(shim: Node) -> None:

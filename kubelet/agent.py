@@ -127,6 +127,7 @@ class Agent:
             pod_logs=self.settings.pod_logs,
             cgroup_root=self.settings.cgroup_root,
             pids_limit=self.settings.pod_pids_limit,
+            node_memory=self.machine.memory_bytes,
         )
 
     def facts(self) -> NodeFacts:
@@ -157,6 +158,7 @@ class Agent:
             decode=decode,
             on_change=self.fleet.on_change,
             on_synced=self.fleet.on_synced,
+            last_words=True,
         )
 
 

@@ -34,15 +34,19 @@ async def follow(
     decode: Callable[[bytes], T],
     on_change: Callable[[str, T | None], None],
     on_synced: Callable[[set[str]], None],
+    last_words: bool = False,
 ) -> None:
-    """`on_change(uid, object or None when deleted)`; `on_synced(uids)` after each list, with all that exist."""
+    """`on_change(uid, object or None when deleted)`; `on_synced(uids)` after each list, with all that exist.
+
+    With `last_words` a deleted object is told as it was at its end before it is told as gone.
+    """
     delay = 0.5
     while True:
         try:
             version = await _list(api, path, params, decode, on_change, on_synced)
             delay = 0.5
             while True:
-                version = await _watch(api, path, params, version, decode, on_change)
+                version = await _watch(api, path, params, version, decode, on_change, last_words)
         except _Expired:
             continue
         except (StatusError, httpx.HTTPError, OSError) as error:
@@ -77,6 +81,7 @@ async def _watch(
     version: str,
     decode: Callable[[bytes], T],
     on_change: Callable[[str, T | None], None],
+    last_words: bool,
 ) -> str:
     query = {**params, "resourceVersion": version, "allowWatchBookmarks": "true", "timeoutSeconds": str(WATCH_SECONDS)}
     async for kind, body in api.watch(path, query):
@@ -86,5 +91,8 @@ async def _watch(
         version = head["metadata"]["resourceVersion"]
         if kind == "BOOKMARK":
             continue
-        on_change(head["metadata"]["uid"], None if kind == "DELETED" else decode(body))
+        if kind != "DELETED" or last_words:
+            on_change(head["metadata"]["uid"], decode(body))
+        if kind == "DELETED":
+            on_change(head["metadata"]["uid"], None)
     return version

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from kubelet.containers.dns import Resolver
 from kubelet.containers.expansion import expand
-from kubelet.containers.resources import container_resources
+from kubelet.containers.resources import container_resources, resources_text
 from kubelet.containers.security import container_security, sandbox_security
 from kubelet.pod import Container, Pod
 from kubelet.sync.plan import container_hash
@@ -21,6 +21,7 @@ POD_NAMESPACE = "io.kubernetes.pod.namespace"
 POD_UID = "io.kubernetes.pod.uid"
 CONTAINER_NAME = "io.kubernetes.container.name"
 HASH = "io.kubernetes.container.hash"
+RESOURCES = "skiff.container.resources"
 RESTART_COUNT = "io.kubernetes.container.restartCount"
 MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
 MESSAGE_POLICY = "io.kubernetes.container.terminationMessagePolicy"
@@ -112,6 +113,7 @@ def container_config(
         },
         annotations={
             HASH: container_hash(container),
+            RESOURCES: resources_text(container),
             RESTART_COUNT: str(attempt),
             MESSAGE_PATH: container.termination_message_path,
             MESSAGE_POLICY: container.termination_message_policy,

@@ -1,5 +1,6 @@
 """QoS, CPU shares and quotas, memory limits, OOM scores: the arithmetic between requests/limits and the kernel."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -75,6 +76,12 @@ def container_resources(pod: Pod, container: Container, node_memory: int) -> cri
     if memory is not None:
         out.memory_limit_in_bytes = whole(memory)
     return out
+
+
+def resources_text(container: Container) -> str:
+    """Requests and limits as one comparable text, which a container carries along."""
+    tables = (container.resources.requests or {}, container.resources.limits or {})
+    return json.dumps([{name: str(amount) for name, amount in sorted(table.items())} for table in tables])
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,11 @@ class CriClient:
     async def start_container(self, container_id: str) -> None:
         await self._call("StartContainer", cri.StartContainerRequest(container_id=container_id))
 
+    async def update_resources(self, container_id: str, resources: cri.LinuxContainerResources) -> None:
+        await self._call(
+            "UpdateContainerResources", cri.UpdateContainerResourcesRequest(container_id=container_id, linux=resources)
+        )
+
     async def stop_container(self, container_id: str, timeout: int) -> None:
         request = cri.StopContainerRequest(container_id=container_id, timeout=timeout)
         await self._gone_is_fine("StopContainer", request, timeout + QUICK)

@@ -77,6 +77,7 @@ def _container(status: cri.ContainerStatus, sandbox_id: str) -> ContainerSeen:
         image=image,
         image_id=status.image_ref or status.image_id,
         log_path=status.log_path,
+        resources=status.annotations.get(labels.RESOURCES, ""),
     )
 
 

@@ -32,6 +32,8 @@ class PodFleet:
         self.synced = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._orphans: set[str] = set()
+        self._finished: set[str] = set()
+        """Pods whose final delete was accepted; the watch may still tell of them."""
 
     @property
     def _parts(self) -> NodeParts:
@@ -54,19 +56,21 @@ class PodFleet:
     def on_change(self, uid: str, pod: Pod | None) -> None:
         worker = self.workers.get(uid)
         if pod is None:
+            self._finished.discard(uid)
             if worker is not None:
                 worker.remove()
         elif pod.is_mirror:
             return
         elif worker is not None:
             worker.update(pod)
-        else:
+        elif uid not in self._finished:
             self._start(pod)
 
     def on_synced(self, present: set[str]) -> None:
         for uid, worker in list(self.workers.items()):
             if uid not in present and not worker.pod.is_static:
                 worker.remove()
+        self._finished &= present
         self.synced.set()
 
     def _start(self, pod: Pod) -> None:
@@ -79,6 +83,7 @@ class PodFleet:
         await worker.run()
         if self.workers.get(worker.pod.uid) is worker:
             del self.workers[worker.pod.uid]
+            self._finished.add(worker.pod.uid)
 
     def changed(self, uid: str) -> None:
         """Something happened to the pod's containers or probes."""

@@ -30,6 +30,8 @@ class ContainerSeen:
     image: str = ""
     image_id: str = ""
     log_path: str = ""
+    resources: str = ""
+    """What it was created with, as `resources_text` writes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from kubelet.api import Api, pod_path
 from kubelet.containers.cgroups import CgroupTree, pod_cgroup_path
 from kubelet.containers.config import log_directory
 from kubelet.containers.env import named_objects
-from kubelet.containers.resources import pod_cgroup, qos_class
+from kubelet.containers.resources import container_resources, pod_cgroup, qos_class, resources_text
 from kubelet.cri.observe import observe_pod
 from kubelet.cri.runtime import Containers, RuntimeFailure
 from kubelet.events import NORMAL, WARNING, Events, pod_reference
@@ -33,7 +33,7 @@ from kubelet.sync.admit import Refusal
 from kubelet.sync.backoff import Backoff
 from kubelet.sync.clean import remove_all, remove_log_folder, stale_containers, stale_sandboxes
 from kubelet.sync.executor import Executor
-from kubelet.sync.observed import Address, PodSeen, Waiting
+from kubelet.sync.observed import Address, PodSeen, State, Waiting
 from kubelet.sync.plan import compute_pod_actions
 from kubelet.sync.publish import StatusPublisher
 from kubelet.sync.status import StatusInputs, generate_status
@@ -79,6 +79,7 @@ class NodeParts:
     pod_logs: Path
     cgroup_root: str = "kubepods"
     pids_limit: int | None = None
+    node_memory: int = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,8 @@ class PodWorker:
         self._gone = False
         self._verdict: Verdict | None = None
         self._refresh = True
+        self._sized: dict[str, str] = {}
+        """Container id -> the resources it was given last."""
 
     @property
     def counts(self) -> bool:
@@ -235,6 +238,7 @@ class PodWorker:
                 self._wake.set()
             elif changed:
                 self._tell(seen)
+        await self._resize(seen)
         self._plan_wake()
         if not self._wake.is_set():
             await self._prune(seen)
@@ -276,6 +280,21 @@ class PodWorker:
             return False
         self._refresh = False
         return True
+
+    async def _resize(self, seen: PodSeen) -> None:
+        """Brings running containers to the limits the pod asks for now; a container knows those it began with."""
+        for container in self.pod.spec.containers:
+            last = seen.latest(container.name)
+            if last is None or last.state is not State.RUNNING:
+                continue
+            wanted = resources_text(container)
+            if self._sized.setdefault(last.id, last.resources or wanted) == wanted:
+                continue
+            memory = self._parts.node_memory
+            await self._parts.runtime.update_resources(last.id, container_resources(self.pod, container, memory))
+            self._sized[last.id] = wanted
+            text = f"Pod resize completed: {container.name}"
+            self._parts.events.event(pod_reference(self.pod, container), NORMAL, "ResizeCompleted", text)
 
     def _plan_wake(self) -> None:
         now = self._parts.clock.now()

@@ -118,6 +118,9 @@ class FakeRuntime:
         made = self.made[container_id]
         made.state, made.started = cri.CONTAINER_RUNNING, self.clock.now()
 
+    async def update_resources(self, container_id: str, resources: cri.LinuxContainerResources) -> None:
+        self._note("update", f"{container_id} {resources.memory_limit_in_bytes}")
+
     async def stop_container(self, container_id: str, timeout: int) -> None:
         self._note("stop", container_id)
         self.stops.append((container_id, timeout))

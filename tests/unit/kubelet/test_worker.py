@@ -199,3 +199,26 @@ async def test_without_a_network_only_host_network_pods_start(bench: Bench) -> N
     bench.agent.state.network_complaint = ""
     bench.agent.fleet.wake_all()
     await bench.until(lambda: bench.phase(path) == "Running")
+
+
+async def test_new_limits_reach_the_running_container(bench: Bench) -> None:
+    path = bench.pod("a")
+    await bench.until(lambda: bench.phase(path) == "Running")
+    body = bench.api.objects[path]
+    (container,) = body["spec"]["containers"]
+    grown = {**container, "resources": {"limits": {"memory": "64Mi"}}}
+    bench.api.put(path, {**body, "spec": {**body["spec"], "containers": [grown]}})
+    await bench.until(lambda: f"update a-0 {64 << 20}" in bench.runtime.calls)
+    assert "start a-1" not in bench.runtime.calls
+
+
+async def test_a_pod_deleted_by_force_is_stopped_with_the_grace_of_the_deletion(bench: Bench) -> None:
+    path = bench.pod("a", terminationGracePeriodSeconds=30)
+    await bench.until(lambda: bench.phase(path) == "Running")
+    bench.api.objects[path]["metadata"] |= {
+        "deletionTimestamp": "2026-01-01T00:00:00Z",
+        "deletionGracePeriodSeconds": 0,
+    }
+    bench.api.drop(path)
+    await bench.until(lambda: bench.runtime.stops == [("a-0", 2)])
+    await bench.until(lambda: not bench.agent.fleet.workers)

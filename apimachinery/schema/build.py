@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +28,8 @@ from apimachinery.schema.nodes import (
     UnionNode,
 )
 
+#: Versions that are off by default; nothing served refers to them.
+_UNSERVED = re.compile(r"\.v[0-9]+(?:alpha|beta)[0-9]+\.")
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 OBJECT_META = f"{_META}ObjectMeta"
@@ -136,8 +139,9 @@ class _Builder:
 
 @lru_cache(maxsize=1)
 def types() -> Types:
-    """The built-in types. The schemas themselves are dropped once the nodes stand."""
-    return _Builder(definitions.load()).build()
+    """The types of the versions served. The schemas themselves are dropped once the nodes stand."""
+    raw = {name: schema for name, schema in definitions.load().items() if not _UNSERVED.search(name)}
+    return _Builder(raw).build()
 
 
 def type_of(group: str, version: str, kind: str) -> ObjectNode | None:

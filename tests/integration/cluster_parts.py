@@ -20,7 +20,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from typing import Self
 
 import httpx
 import yaml
@@ -62,7 +62,7 @@ class Running:
     def text(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,7 +72,7 @@ class Running:
 def launch(name: str, argv: list[str], folder: Path) -> Running:
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{name}.log"
-    with log.open("ab") as output:
+    with log.open("wb") as output:
         process = subprocess.Popen(argv, stdout=output, stderr=subprocess.STDOUT, cwd=folder, env=dict(os.environ))
     return Running(name, process, log)
 
@@ -179,14 +179,6 @@ class ApiServer(Running):
         }
         path.write_text(yaml.safe_dump(config))
         return path
-
-    def __enter__(self) -> ApiServer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def start_apiserver(

@@ -55,7 +55,8 @@ def test_plain_paths_are_no_resources() -> None:
 
 
 def test_accept_headers() -> None:
-    kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
+    table = "application/json;as=Table;v={};g=meta.k8s.io"
+    kubectl = f"{table.format('v1')},{table.format('v1beta1')},application/json"
     assert negotiate(kubectl).transform == "Table"
     assert negotiate("").plain
     assert negotiate("*/*").plain

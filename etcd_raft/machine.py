@@ -11,19 +11,25 @@ from typing import Final
 
 import msgspec
 
+from component_base import rpc
 from etcd_raft import requests
+from etcd_raft.auth import access
+from etcd_raft.auth.accounts import Accounts, Caller
+from etcd_raft.auth.accounts import Dump as AccountsDump
+from etcd_raft.auth.refusals import refused
 from etcd_raft.lease.table import LeaseRow, LeaseTable
 from etcd_raft.mvcc import dump, refusals, transaction
 from etcd_raft.mvcc.keyspace import Keyspace
 from etcd_raft.mvcc.transaction import Reply
 from etcd_raft.mvcc.watching import WatchTable
-from etcd_raft.mvcc.wire import number
+from etcd_raft.mvcc.wire import number, sized
 from etcd_raft.ports import AppliedEntry, Refusal
 from skiff_pb.etcd import rpc_pb2
 
 NOSPACE: Final = int(rpc_pb2.NOSPACE)
 CORRUPT: Final = int(rpc_pb2.CORRUPT)
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+_AUTH: Final = rpc_pb2.DESCRIPTOR.services_by_name["Auth"]
 #: Revisions whose hidden history is dropped after each batch of entries; a thousand take about a millisecond.
 _PRUNE_REVISIONS: Final = 500
 
@@ -35,6 +41,7 @@ class _Meta(msgspec.Struct, frozen=True, array_like=True):
     applied_index: int
     leases: list[LeaseRow]
     alarms: list[tuple[int, int]]
+    accounts: AccountsDump
 
 
 class StoreMachine:
@@ -45,8 +52,9 @@ class StoreMachine:
         self.leases = LeaseTable()
         self.watches = WatchTable(self.space)
         self.alarms: set[tuple[int, int]] = set()
+        self.accounts = Accounts()
         self._applied_index = 0
-        self._handlers: dict[int, Callable[[bytes, int], Reply]] = {
+        self._handlers: dict[int, Callable[[bytes, int, Caller | None], Reply]] = {
             requests.PUT[0]: self._put,
             requests.DELETE_RANGE[0]: self._delete_range,
             requests.TXN[0]: self._txn,
@@ -56,6 +64,9 @@ class StoreMachine:
             requests.LEASE_RENEW[0]: self._lease_renew,
             requests.LEASE_CHECKPOINT[0]: self._lease_checkpoint,
             requests.ALARM[0]: self._alarm,
+            requests.AUTH_CHANGE[0]: self._auth_change,
+            requests.AUTH_TOKEN[0]: self._auth_token,
+            requests.AS_USER[0]: self._as_user,
         }
 
     @property
@@ -68,7 +79,7 @@ class StoreMachine:
             assert entry.index > self._applied_index, "entries arrive once and in order"
             self._applied_index = entry.index
             try:
-                results.append(self._handlers[entry.data[0]](entry.data[1:], entry.term))
+                results.append(self._handlers[entry.data[0]](entry.data[1:], entry.term, None))
             except Refusal as refusal:
                 results.append(refusal)
         self.watches.publish()
@@ -81,7 +92,7 @@ class StoreMachine:
     # Snapshots
 
     def snapshot(self) -> Iterator[bytes]:
-        meta = _Meta(_FORMAT, self._applied_index, self.leases.rows(), sorted(self.alarms))
+        meta = _Meta(_FORMAT, self._applied_index, self.leases.rows(), sorted(self.alarms), self.accounts.dump())
         return dump.dump(self.space, msgspec.msgpack.encode(meta))
 
     def restore(self, chunks: Iterable[bytes]) -> None:
@@ -92,27 +103,37 @@ class StoreMachine:
         self.space = dump.load(stream)
         self._applied_index = meta.applied_index
         self.alarms = set(meta.alarms)
+        self.accounts.restore(meta.accounts)
         attached = ((record.key, record.lease) for record in self.space.live.values() if record.lease)
         self.leases.restore(meta.leases, attached)
         self.watches.reset(self.space)
 
     # Requests
 
-    def _put(self, data: bytes, term: int) -> Reply:
+    def _put(self, data: bytes, term: int, caller: Caller | None) -> Reply:
         if self.alarms:
             self._refuse_growth()
-        return transaction.put(self.space, self.leases, rpc_pb2.PutRequest.FromString(data))
+        request = rpc_pb2.PutRequest.FromString(data)
+        if self.accounts.is_enabled:
+            access.check_put(self.accounts, self.leases, caller, request)
+        return transaction.put(self.space, self.leases, request)
 
-    def _delete_range(self, data: bytes, term: int) -> Reply:
-        return transaction.delete_range(self.space, self.leases, rpc_pb2.DeleteRangeRequest.FromString(data))
+    def _delete_range(self, data: bytes, term: int, caller: Caller | None) -> Reply:
+        request = rpc_pb2.DeleteRangeRequest.FromString(data)
+        if self.accounts.is_enabled:
+            access.check_delete(self.accounts, caller, request)
+        return transaction.delete_range(self.space, self.leases, request)
 
-    def _txn(self, data: bytes, term: int) -> Reply:
+    def _txn(self, data: bytes, term: int, caller: Caller | None) -> Reply:
         request = rpc_pb2.TxnRequest.FromString(data)
         if self.alarms and transaction.has_puts(request):
             self._refuse_growth()
+        if self.accounts.is_enabled:
+            access.check_txn(self.accounts, self.leases, caller, request)
         return transaction.transact(self.space, self.leases, request)
 
-    def _compact(self, data: bytes, term: int) -> Reply:
+    def _compact(self, data: bytes, term: int, caller: Caller | None) -> Reply:
+        self.accounts.check_admin(caller)
         revision = rpc_pb2.CompactionRequest.FromString(data).revision
         if revision <= self.space.compacted:
             raise refusals.compacted()
@@ -121,16 +142,18 @@ class StoreMachine:
         self.space.compact(revision)
         return Reply(self.space.revision, b"")
 
-    def _lease_grant(self, data: bytes, term: int) -> Reply:
+    def _lease_grant(self, data: bytes, term: int, caller: Caller | None) -> Reply:
         request = msgspec.msgpack.decode(data, type=requests.LeaseGrant)
         if self.alarms:
             self._refuse_growth()
         lease = self.leases.grant(request.id, request.ttl)
         return Reply(self.space.revision, number(b"\x10", lease.id) + number(b"\x18", lease.ttl))
 
-    def _lease_revoke(self, data: bytes, term: int) -> Reply:
+    def _lease_revoke(self, data: bytes, term: int, caller: Caller | None) -> Reply:
         request = msgspec.msgpack.decode(data, type=requests.LeaseRevoke)
         lease = self.leases.find(request.id)
+        if request.term == 0:
+            access.check_lease(self.accounts, caller, lease)
         if request.term in (0, term):
             write = transaction.Write(self.space, self.leases)
             # Every member must give the same events in the same order.
@@ -139,19 +162,19 @@ class StoreMachine:
             self.leases.drop(lease)
         return Reply(self.space.revision, b"")
 
-    def _lease_renew(self, data: bytes, term: int) -> Reply:
+    def _lease_renew(self, data: bytes, term: int, caller: Caller | None) -> Reply:
         lease = self.leases.find(msgspec.msgpack.decode(data, type=requests.LeaseRenew).id)
         self.leases.renew(lease)
         return Reply(self.space.revision, number(b"\x10", lease.id) + number(b"\x18", lease.ttl))
 
-    def _lease_checkpoint(self, data: bytes, term: int) -> Reply:
+    def _lease_checkpoint(self, data: bytes, term: int, caller: Caller | None) -> Reply:
         request = msgspec.msgpack.decode(data, type=requests.LeaseCheckpoint)
         if request.term == term:
             for lease_id, remaining in request.remaining:
                 self.leases.checkpoint(lease_id, remaining)
         return Reply(self.space.revision, b"")
 
-    def _alarm(self, data: bytes, term: int) -> Reply:
+    def _alarm(self, data: bytes, term: int, caller: Caller | None) -> Reply:
         request = msgspec.msgpack.decode(data, type=requests.Alarm)
         alarm = (request.member_id, request.alarm)
         if request.active:
@@ -159,6 +182,29 @@ class StoreMachine:
         else:
             self.alarms.discard(alarm)
         return Reply(self.space.revision, b"")
+
+    def _auth_change(self, data: bytes, term: int, caller: Caller | None) -> Reply:
+        change = msgspec.msgpack.decode(data, type=requests.AuthChange)
+        self.accounts.check_admin(caller)
+        method = _AUTH.methods_by_name[change.name]
+        self.accounts.change(change.name, rpc.request_class(method).FromString(change.request))
+        return Reply(self.space.revision, b"")
+
+    def _auth_token(self, data: bytes, term: int, caller: Caller | None) -> Reply:
+        request = msgspec.msgpack.decode(data, type=requests.AuthToken)
+        if not self.accounts.is_enabled:
+            raise refused("authentication is not enabled")
+        if request.auth_revision != self.accounts.revision:
+            raise refused("revision of auth store is old")
+        self.accounts.on_assigned(request.user, request.token)
+        return Reply(self.space.revision, sized(b"\x12", request.token.encode()))
+
+    def _as_user(self, data: bytes, term: int, caller: Caller | None) -> Reply:
+        request = msgspec.msgpack.decode(data, type=requests.AsUser)
+        caller = Caller(request.user, request.auth_revision)
+        if self.accounts.is_enabled:
+            self.accounts.check_caller(caller)
+        return self._handlers[request.request[0]](request.request[1:], term, caller)
 
     def _refuse_growth(self) -> None:
         if self.has_alarm(NOSPACE):

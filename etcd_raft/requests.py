@@ -20,7 +20,8 @@ LEASE_REVOKE: Final = b"R"
 LEASE_RENEW: Final = b"N"
 LEASE_CHECKPOINT: Final = b"K"
 ALARM: Final = b"A"
-AUTH: Final = b"U"
+AUTH_CHANGE: Final = b"U"
+AUTH_TOKEN: Final = b"O"
 AS_USER: Final = b"S"
 
 
@@ -56,6 +57,21 @@ class Alarm(msgspec.Struct, frozen=True, array_like=True):
     active: bool
 
 
+class AuthChange(msgspec.Struct, frozen=True, array_like=True):
+    """A change of users or roles: the rpc's name and its request, passwords hashed."""
+
+    name: str
+    request: bytes
+
+
+class AuthToken(msgspec.Struct, frozen=True, array_like=True):
+    """A user has shown the password that was valid at `auth_revision`: every member knows the token from now on."""
+
+    user: str
+    token: str
+    auth_revision: int
+
+
 class AsUser(msgspec.Struct, frozen=True, array_like=True):
     """A request on behalf of a user, checked again when it is applied: roles may have changed in between."""
 
@@ -89,9 +105,13 @@ _KINDS: dict[type, bytes] = {
     LeaseRenew: LEASE_RENEW,
     LeaseCheckpoint: LEASE_CHECKPOINT,
     Alarm: ALARM,
+    AuthChange: AUTH_CHANGE,
+    AuthToken: AUTH_TOKEN,
     AsUser: AS_USER,
 }
 
 
-def own(request: LeaseGrant | LeaseRevoke | LeaseRenew | LeaseCheckpoint | Alarm | AsUser) -> bytes:
+def own(
+    request: LeaseGrant | LeaseRevoke | LeaseRenew | LeaseCheckpoint | Alarm | AuthChange | AuthToken | AsUser,
+) -> bytes:
     return _KINDS[type(request)] + _encode(request)

@@ -9,6 +9,7 @@ from component_base.clock import Clock
 from component_base.rng import Rng
 from component_base.rpc import Service
 from component_base.tasks import spawn
+from etcd_raft.auth.credentials import Tokens
 from etcd_raft.lease.expiry import LeaseClock
 from etcd_raft.machine import StoreMachine
 from etcd_raft.ports import Node
@@ -30,7 +31,7 @@ _IDLE_SECONDS: Final = 1.0
 def services(node: Node, store: StoreMachine, clock: Clock, rng: Rng, limits: Limits | None = None) -> list[Service]:
     """Everything a member serves to clients. Call it within the running loop, before the node takes part in elections:
     it also starts the work that goes on in the background (ending leases, dropping compacted history)."""
-    access = Access(node, store, limits or Limits())
+    access = Access(node, store, limits or Limits(), Tokens(store.accounts, clock))
     leases = LeaseClock(store.leases, clock)
     Lessor(access, leases, clock)
     spawn(_prune(store, clock), "dropping compacted history")
@@ -40,7 +41,7 @@ def services(node: Node, store: StoreMachine, clock: Clock, rng: Rng, limits: Li
         "Lease": LeaseService(access, leases, rng),
         "Maintenance": MaintenanceService(access),
         "Cluster": ClusterService(access),
-        "Auth": AuthService(access),
+        "Auth": AuthService(access, rng),
     }
     found = rpc_pb2.DESCRIPTOR.services_by_name
     hosted = [Service(found[name], handler) for name, handler in handlers.items()]

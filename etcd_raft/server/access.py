@@ -7,8 +7,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
 from component_base.rpc import CallContext, Code, RpcError
 from etcd_raft import requests
+from etcd_raft.auth.accounts import Caller
+from etcd_raft.auth.credentials import Tokens
+from etcd_raft.auth.refusals import refused
 from etcd_raft.machine import NOSPACE, StoreMachine
 from etcd_raft.mvcc import refusals
 from etcd_raft.mvcc.transaction import Reply
@@ -40,7 +46,8 @@ class Limits:
 class Access:
     """A member, seen from its services."""
 
-    def __init__(self, node: Node, store: StoreMachine, limits: Limits) -> None:
+    def __init__(self, node: Node, store: StoreMachine, limits: Limits, tokens: Tokens) -> None:
+        self._tokens = tokens
         self.node = node
         self.store = store
         self.limits = limits
@@ -66,7 +73,30 @@ class Access:
             raft_term=self.node.term,
         )
 
-    async def propose(self, data: bytes) -> Reply:
+    def caller(self, context: CallContext) -> Caller | None:
+        """Who calls: the user of a token, or the one whom a verified certificate names. None: nobody, or no matter."""
+        accounts = self.store.accounts
+        if not accounts.is_enabled:
+            return None
+        metadata = context.metadata
+        token = metadata.get("token") or metadata.get("authorization", "").removeprefix("Bearer ")
+        if token:
+            return self._tokens.caller(token)
+        certificate = context.peer_certificate
+        name = common_name(certificate) if certificate else ""
+        return Caller(name, accounts.revision) if name else None
+
+    def check_admin(self, context: CallContext) -> None:
+        if self.store.accounts.is_enabled:
+            self.store.accounts.check_admin(self.caller(context))
+
+    async def propose(self, data: bytes, context: CallContext | None = None) -> Reply:
+        """`context` is given for what a client wants: its user has to be allowed to."""
+        if context is not None and self.store.accounts.is_enabled:
+            caller = self.caller(context)
+            if caller is None:
+                raise refused("user name is empty")
+            data = requests.own(requests.AsUser(caller.user, caller.revision, data))
         if len(data) > self.limits.max_request_bytes:
             raise refusals.request_too_large()
         result = await self.node.propose(data)
@@ -75,9 +105,9 @@ class Access:
         assert isinstance(result, Reply), "the state machine answers each request"
         return result
 
-    async def answer(self, data: bytes) -> bytes:
-        """Propose, and encode the whole response."""
-        reply = await self.propose(data)
+    async def answer(self, data: bytes, context: CallContext) -> bytes:
+        """Propose for a client, and encode the whole response."""
+        reply = await self.propose(data, context)
         return self.header(reply.revision) + reply.body
 
     async def refuse_beyond_quota(self, size: int) -> None:
@@ -88,6 +118,13 @@ class Access:
 
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
+
+
+def common_name(certificate: bytes) -> str:
+    """Of a certificate in PEM or DER that has been verified."""
+    load = x509.load_pem_x509_certificate if certificate.startswith(b"-----") else x509.load_der_x509_certificate
+    names = load(certificate).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""
 
 
 def rpc_error(refusal: Refusal) -> RpcError:

@@ -23,6 +23,7 @@ class ClusterService:
 
     @unary
     async def member_add(self, request: rpc_pb2.MemberAddRequest, context: CallContext) -> rpc_pb2.MemberAddResponse:
+        self.access.check_admin(context)
         added = await self.access.node.add_member(_checked(request.peerURLs), request.isLearner)
         return rpc_pb2.MemberAddResponse(header=self._header(), member=_message(added), members=self._members())
 
@@ -30,6 +31,7 @@ class ClusterService:
     async def member_remove(
         self, request: rpc_pb2.MemberRemoveRequest, context: CallContext
     ) -> rpc_pb2.MemberRemoveResponse:
+        self.access.check_admin(context)
         await self.access.node.remove_member(request.ID)
         return rpc_pb2.MemberRemoveResponse(header=self._header(), members=self._members())
 
@@ -37,6 +39,7 @@ class ClusterService:
     async def member_update(
         self, request: rpc_pb2.MemberUpdateRequest, context: CallContext
     ) -> rpc_pb2.MemberUpdateResponse:
+        self.access.check_admin(context)
         await self.access.node.update_member(request.ID, _checked(request.peerURLs))
         return rpc_pb2.MemberUpdateResponse(header=self._header(), members=self._members())
 
@@ -44,6 +47,7 @@ class ClusterService:
     async def member_promote(
         self, request: rpc_pb2.MemberPromoteRequest, context: CallContext
     ) -> rpc_pb2.MemberPromoteResponse:
+        self.access.check_admin(context)
         await self.access.node.promote_member(request.ID)
         return rpc_pb2.MemberPromoteResponse(header=self._header(), members=self._members())
 

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterable
 
 from component_base.rpc import CallContext, Code, RpcError
 from etcd_raft import requests
+from etcd_raft.auth.access import check_range as check_range_access
+from etcd_raft.auth.access import check_txn as check_txn_access
 from etcd_raft.mvcc import refusals
 from etcd_raft.mvcc.keyspace import in_range, range_bounds
 from etcd_raft.mvcc.reading import check_range, check_revision, range_body
@@ -27,9 +29,11 @@ class KvService:
         check_range(request)
         if not request.serializable:
             await self.access.node.read_index()
-        space = self.access.store.space
-        check_revision(space, request.revision)
-        return self.access.header() + range_body(space, request)
+        store = self.access.store
+        if store.accounts.is_enabled:
+            check_range_access(store.accounts, self.access.caller(context), request)
+        check_revision(store.space, request.revision)
+        return self.access.header() + range_body(store.space, request)
 
     async def range_stream(
         self, request: rpc_pb2.RangeRequest, context: CallContext
@@ -42,6 +46,7 @@ class KvService:
                 raise RpcError(Code.UNIMPLEMENTED, "RangeStream does not support custom sort orders")
             if not request.serializable:
                 await self.access.node.read_index()
+            check_range_access(self.access.store.accounts, self.access.caller(context), request)
             part = rpc_pb2.RangeRequest()
             part.CopyFrom(request)
             part.revision = request.revision or self.access.store.space.revision
@@ -64,13 +69,13 @@ class KvService:
     async def put(self, request: rpc_pb2.PutRequest, context: CallContext) -> bytes:
         _check_put(request)
         await self.access.refuse_beyond_quota(len(request.key) + len(request.value))
-        return await self.access.answer(requests.put(request))
+        return await self.access.answer(requests.put(request), context)
 
     @unary
     async def delete_range(self, request: rpc_pb2.DeleteRangeRequest, context: CallContext) -> bytes:
         if not request.key:
             raise refusals.empty_key()
-        return await self.access.answer(requests.delete_range(request))
+        return await self.access.answer(requests.delete_range(request), context)
 
     @unary
     async def txn(self, request: rpc_pb2.TxnRequest, context: CallContext) -> bytes:
@@ -81,16 +86,18 @@ class KvService:
             if not is_serializable(request):
                 await self.access.node.read_index()
             store = self.access.store
+            if store.accounts.is_enabled:
+                check_txn_access(store.accounts, store.leases, self.access.caller(context), request)
             reply = transact(store.space, store.leases, request)
             return self.access.header(reply.revision) + reply.body
         if has_puts(request):
             await self.access.refuse_beyond_quota(request.ByteSize())
-        return await self.access.answer(requests.txn(request))
+        return await self.access.answer(requests.txn(request), context)
 
     @unary
     async def compact(self, request: rpc_pb2.CompactionRequest, context: CallContext) -> bytes:
         """With `physical` set it answers when the hidden history is gone from memory."""
-        answer = await self.access.answer(requests.compact(request))
+        answer = await self.access.answer(requests.compact(request), context)
         if request.physical:
             self.access.store.space.prune(self.access.store.space.revision)
         return answer

@@ -12,6 +12,7 @@ from component_base.rng import Rng
 from component_base.rpc import CallContext
 from component_base.tasks import spawn
 from etcd_raft import requests
+from etcd_raft.auth.access import check_lease_read
 from etcd_raft.lease.expiry import CHECKPOINT_SECONDS, LeaseClock
 from etcd_raft.lease.table import Lease
 from etcd_raft.ports import Refusal
@@ -40,11 +41,11 @@ class LeaseService:
             lease_id = self._rng.getrandbits(63)
         await self.access.refuse_beyond_quota(0)
         ttl = max(request.TTL, self.access.limits.min_lease_seconds)
-        return await self.access.answer(requests.own(requests.LeaseGrant(lease_id, ttl)))
+        return await self.access.answer(requests.own(requests.LeaseGrant(lease_id, ttl)), context)
 
     @unary
     async def lease_revoke(self, request: rpc_pb2.LeaseRevokeRequest, context: CallContext) -> bytes:
-        return await self.access.answer(requests.own(requests.LeaseRevoke(request.ID)))
+        return await self.access.answer(requests.own(requests.LeaseRevoke(request.ID)), context)
 
     async def lease_keep_alive(
         self, incoming: AsyncIterator[rpc_pb2.LeaseKeepAliveRequest], context: CallContext
@@ -82,6 +83,9 @@ class LeaseService:
         lease = self.access.store.leases.leases.get(request.ID)
         if lease is None:
             return rpc_pb2.LeaseTimeToLiveResponse(header=self.access.header_message(), ID=request.ID, TTL=-1)
+        accounts = self.access.store.accounts
+        if accounts.is_enabled:
+            check_lease_read(accounts, self.access.caller(context), lease)
         return rpc_pb2.LeaseTimeToLiveResponse(
             header=self.access.header_message(),
             ID=lease.id,
@@ -95,6 +99,7 @@ class LeaseService:
         self, request: rpc_pb2.LeaseLeasesRequest, context: CallContext
     ) -> rpc_pb2.LeaseLeasesResponse:
         await self.access.node.read_index()
+        self.access.check_admin(context)
 
         def left(lease: Lease) -> float:
             return self._clock.remaining(lease)

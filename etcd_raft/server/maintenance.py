@@ -9,9 +9,10 @@ from typing import Final
 
 from component_base.rpc import CallContext
 from etcd_raft import requests
+from etcd_raft.auth.refusals import refused
 from etcd_raft.mvcc import refusals
 from etcd_raft.mvcc.hashing import hash_steps
-from etcd_raft.ports import Refusal, StatusCode, precondition, unavailable
+from etcd_raft.ports import Refusal, StatusCode, precondition
 from etcd_raft.server.access import Access, check_member, rpc_error, unary
 from skiff_pb.etcd import rpc_pb2
 
@@ -29,6 +30,7 @@ class MaintenanceService:
 
     @unary
     async def status(self, request: rpc_pb2.StatusRequest, context: CallContext) -> rpc_pb2.StatusResponse:
+        self._check_known(context)
         status, store = self.access.node.status(), self.access.store
         errors = [] if status.leader_id else ["etcdserver: no leader"]
         errors += [f"memberID:{member} alarm:{_ALARM_NAMES[alarm]}" for member, alarm in sorted(store.alarms)]
@@ -53,9 +55,11 @@ class MaintenanceService:
         """ACTIVATE and DEACTIVATE answer with the alarms they changed, GET with those there are."""
         store = self.access.store
         if request.action == rpc_pb2.AlarmRequest.GET:
+            self._check_known(context)
             await self.access.node.read_index()
             found = {(member, kind) for member, kind in store.alarms if request.alarm in (rpc_pb2.NONE, kind)}
         else:
+            self.access.check_admin(context)
             active = request.action == rpc_pb2.AlarmRequest.ACTIVATE
             if request.alarm == rpc_pb2.NONE and (active or request.memberID):
                 return rpc_pb2.AlarmResponse(header=self._header())
@@ -71,6 +75,7 @@ class MaintenanceService:
     @unary
     async def defragment(self, request: rpc_pb2.DefragmentRequest, context: CallContext) -> rpc_pb2.DefragmentResponse:
         """There is no file to shrink: it drops what compaction has hidden and not dropped yet."""
+        self.access.check_admin(context)
         while self.access.store.space.must_prune:
             self.access.store.space.prune(1000)
             await asyncio.sleep(0)
@@ -78,11 +83,13 @@ class MaintenanceService:
 
     @unary
     async def hash(self, request: rpc_pb2.HashRequest, context: CallContext) -> rpc_pb2.HashResponse:
+        self.access.check_admin(context)
         crc = await self._hash(self.access.store.space.revision)
         return rpc_pb2.HashResponse(header=self._header(), hash=crc)
 
     @unary
     async def hash_kv(self, request: rpc_pb2.HashKVRequest, context: CallContext) -> rpc_pb2.HashKVResponse:
+        self.access.check_admin(context)
         space = self.access.store.space
         revision = request.revision or space.revision
         if revision > space.revision:
@@ -112,6 +119,7 @@ class MaintenanceService:
     ) -> AsyncIterator[rpc_pb2.SnapshotResponse]:
         try:
             check_member(self.access, request, context)
+            self.access.check_admin(context)
         except Refusal as refusal:
             raise rpc_error(refusal) from None
         digest, left = hashlib.sha256(), self.access.store.space.size
@@ -126,6 +134,7 @@ class MaintenanceService:
 
     @unary
     async def move_leader(self, request: rpc_pb2.MoveLeaderRequest, context: CallContext) -> rpc_pb2.MoveLeaderResponse:
+        self.access.check_admin(context)
         node = self.access.node
         if not node.is_leader:
             raise precondition("not leader")
@@ -136,9 +145,15 @@ class MaintenanceService:
 
     @unary
     async def downgrade(self, request: rpc_pb2.DowngradeRequest, context: CallContext) -> rpc_pb2.DowngradeResponse:
+        self.access.check_admin(context)
         if request.action == rpc_pb2.DowngradeRequest.CANCEL:
             raise precondition("no inflight downgrade job")
         raise Refusal(StatusCode.INVALID_ARGUMENT, "etcdserver: invalid downgrade target version")
+
+    def _check_known(self, context: CallContext) -> None:
+        """Any user may ask, but it has to be one."""
+        if self.access.store.accounts.is_enabled and self.access.caller(context) is None:
+            raise refused("user name is empty")
 
     def _header(self) -> rpc_pb2.ResponseHeader:
         return self.access.header_message()
@@ -151,9 +166,3 @@ def _whole_blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield chunk
     if size % _BLOCK:
         yield bytes(_BLOCK - size % _BLOCK)
-
-
-def check_health(access: Access) -> None:
-    """Raises Refusal when a client had better use another member."""
-    if not access.node.leader_id:
-        raise unavailable("no leader")

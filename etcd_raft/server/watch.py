@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from component_base.clock import Clock
 from component_base.rpc import CallContext
 from component_base.tasks import spawn
+from etcd_raft.auth.accounts import READ
 from etcd_raft.mvcc.keyspace import range_bounds
 from etcd_raft.mvcc.watching import Watcher, all_current
 from etcd_raft.mvcc.wire import number
@@ -21,6 +22,7 @@ from etcd_raft.server.access import MESSAGE_OVERHEAD, Access, rpc_error
 from skiff_pb.etcd import rpc_pb2
 
 _INVALID_ID = -1
+_CODES = {3: "InvalidArgument", 7: "PermissionDenied", 16: "Unauthenticated"}
 #: Bytes that may wait for one stream; beyond them its watches fall behind.
 _PENDING_BYTES = 8 * 1024 * 1024
 #: One step of reading the history for a watch that is behind: about a millisecond.
@@ -39,7 +41,7 @@ class WatchService:
     ) -> AsyncIterator[bytes | rpc_pb2.WatchResponse]:
         if self.access.node.is_learner:
             raise rpc_error(precondition("rpc not supported for learner"))
-        stream = _Stream(self.access)
+        stream = _Stream(self.access, context)
         tasks = [
             spawn(stream.receive(requests), "watch requests"),
             spawn(self._notice_progress(stream), "watch progress"),
@@ -83,8 +85,9 @@ class _Pending:
 class _Stream:
     """A `Sink`: the store offers, `responses` sends."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, context: CallContext) -> None:
         self._access = access
+        self._context = context
         self._watchers: dict[int, Watcher] = {}
         self._fragments: set[int] = set()
         self._progress: dict[int, bool] = {}
@@ -143,12 +146,19 @@ class _Stream:
         if watch_id and watch_id in self._watchers:
             self._refuse_create("mvcc: duplicate watch ID provided on the WatchStream")
             return
+        store = self._access.store
+        if store.accounts.is_enabled:
+            try:
+                store.accounts.check(self._access.caller(self._context), start, request.range_end, READ)
+            except Refusal as refusal:
+                # Clients look for gRPC's way of writing an error here.
+                self._refuse_create(f"rpc error: code = {_CODES[refusal.code]} desc = {refusal.message}")
+                return
         if not watch_id:
             while self._next_id in self._watchers:
                 self._next_id += 1
             watch_id = self._next_id
             self._next_id += 1
-        store = self._access.store
         filters = rpc_pb2.WatchCreateRequest
         watcher = self._watchers[watch_id] = Watcher(
             self,

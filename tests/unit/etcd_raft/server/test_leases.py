@@ -10,6 +10,7 @@ import pytest
 from component_base.clock import ManualClock
 from component_base.rng import seeded
 from etcd_raft import requests
+from etcd_raft.auth.credentials import Tokens
 from etcd_raft.lease.expiry import LeaseClock
 from etcd_raft.machine import StoreMachine
 from etcd_raft.ports import AppliedEntry, Refusal
@@ -25,7 +26,7 @@ class Member:
         self.store = store or StoreMachine()
         self.clock = ManualClock()
         self.node = SingleNode(self.store)
-        access = Access(self.node, self.store, Limits())
+        access = Access(self.node, self.store, Limits(), Tokens(self.store.accounts, self.clock))
         self.leases = LeaseClock(self.store.leases, self.clock)
         self.service = LeaseService(access, self.leases, seeded(1))
         self.lessor = Lessor(access, self.leases, self.clock)

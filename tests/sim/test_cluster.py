@@ -10,7 +10,7 @@ import os
 import pytest
 
 from component_base.rng import Rng
-from etcd_raft.raft import ChangeKind
+from etcd_raft.raft import ChangeKind, Role
 from tests.sim.world import Weather, World
 
 SEEDS = int(os.environ.get("SIM_SEEDS") or 300)
@@ -30,6 +30,7 @@ def calm(world: World) -> None:
     world.weather = Weather()
     world.blocked.clear()
     for machine in world.machines.values():
+        machine.pace = 1.0
         if machine.replica is None and not machine.is_gone:
             world.boot(machine.member, joins=machine.member > len(world.founders))
 
@@ -108,8 +109,10 @@ def storm(seed: int, changes_members: bool) -> World:
             world.run(0.6 * rng.random())
             for _ in range(rng.randrange(12)):
                 world.propose(rng.choice(list(world.machines)))
-            if rng.random() < 0.5:
-                world.read(rng.choice(list(world.machines)))
+            for member, machine in list(world.machines.items()):
+                believes = machine.replica is not None and machine.replica.role is Role.LEADER
+                if believes or rng.random() < 0.2:
+                    world.read(member)
             if rng.random() < 0.25:
                 strike(world, rng)
             if changes_members and rng.random() < 0.15:

@@ -94,6 +94,8 @@ class Machine:
     is_gone: bool = False
     """Removed from the cluster for good."""
     snapshot: Generator[None, None, None] | None = None
+    pace: float = 1.0
+    """How slowly its clock runs: a leader whose clock stands nearly still believes in its lead for long."""
 
 
 class World:
@@ -113,7 +115,8 @@ class World:
         self._reads: dict[bytes, tuple[int, int]] = {}
         self.catch_up = self.rng.choice([1, 10, 1000])
         self.snapshot_every = self.rng.choice([5, 20, 10_000])
-        for member in self.machines:
+        for member, machine in self.machines.items():
+            machine.pace = self.rng.choice([1.0, 1.0, 1.0, 0.7, 4.0])
             self.boot(member)
 
     # Events
@@ -183,7 +186,7 @@ class World:
             self._work(machine)
             self._later_tick(machine, life)
 
-        self.after(TICK * (0.9 + 0.2 * self.rng.random()), tick)
+        self.after(TICK * machine.pace * (0.9 + 0.2 * self.rng.random()), tick)
 
     # Work
 

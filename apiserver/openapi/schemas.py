@@ -86,7 +86,7 @@ def reachable(schemas: Mapping[str, JSON], roots: Iterable[str]) -> dict[str, JS
 def _references(schema: Any) -> Iterable[str]:
     if isinstance(schema, dict):
         for name, value in schema.items():
-            if name == "$ref":
+            if name == "$ref" and isinstance(value, str):  # JSONSchemaProps has a property of that name
                 yield value.rpartition("/")[2]
             else:
                 yield from _references(value)

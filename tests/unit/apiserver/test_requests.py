@@ -183,6 +183,8 @@ def test_openapi_documents_hold_what_clients_look_for() -> None:
     assert schemas["io.k8s.api.apps.v1.Deployment"]["x-kubernetes-group-version-kind"]
     references = {ref for ref in _references(apps) if ref.startswith("#/components/schemas/")}
     assert {ref.rpartition("/")[2] for ref in references} <= set(schemas)
+    crds = openapi.v3(catalog, "apiextensions.k8s.io", "v1", "v1")  # one of its properties is called $ref
+    assert any(name.endswith(".JSONSchemaProps") for name in crds["components"]["schemas"])
     whole = openapi.v2(catalog, "v1")
     assert "null" not in str(whole["definitions"]["io.k8s.api.core.v1.PodSpec"].get("type"))
     assert len(wire.document(whole)) > 1_000_000

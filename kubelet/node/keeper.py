@@ -26,6 +26,8 @@ JSON = dict[str, Any]
 UNREADY_POLL = 0.2
 """Seconds between looks at a runtime or network that is not ready: a node should be Ready as soon as it is."""
 IMAGES_SECONDS = 60.0
+RUNTIME_PATIENCE = 30.0
+"""How long a runtime that worked before may be silent, e.g. while it is restarted, before the node is not Ready."""
 
 
 class NodeKeeper:
@@ -62,6 +64,7 @@ class NodeKeeper:
         self._images_at = -IMAGES_SECONDS
         self._status: JSON = {}
         self._reported_at = -settings.node_report_seconds
+        self._answered_at: float | None = None
         self._cidrs: tuple[str, ...] = ()
         self._prepared: tuple[str, ...] = ()
         self._wake = asyncio.Event()
@@ -136,15 +139,17 @@ class NodeKeeper:
             await self._set_network(self._cidrs)
         state = self._state
         try:
-            if not self._version:
+            if not self._version or state.runtime_complaint:
                 version = await self._runtime.version()
                 self._version = f"{version.name}://{version.version.partition('~')[0]}"
                 state.runtime_name = version.name
             conditions = await self._runtime.conditions()
         except RuntimeFailure as failure:
-            state.runtime_complaint = f"container runtime is down: {failure}"
-            self._version = ""
+            now = self._clock.monotonic()
+            if self._answered_at is None or now - self._answered_at > RUNTIME_PATIENCE:
+                state.runtime_complaint = f"container runtime is down: {failure}"
             return
+        self._answered_at = self._clock.monotonic()
         runtime, net = conditions.get("RuntimeReady"), conditions.get("NetworkReady")
         state.runtime_complaint = (
             "" if runtime is not None and runtime.ok else "container runtime status check may not have completed yet"

@@ -31,6 +31,7 @@ class Pleg:
         self._last: Picture = {}
         self._listed_at = clock.monotonic()
         self._streaming = False
+        self._failing = False
 
     @property
     def healthy(self) -> bool:
@@ -52,8 +53,11 @@ class Pleg:
         try:
             picture = await self._picture()
         except RuntimeFailure as failure:
-            log.warning("cannot list the runtime's containers: %s", failure)
+            if not self._failing:
+                log.warning("cannot list the runtime's containers: %s", failure)
+            self._failing = True
             return
+        self._failing = False
         self._listed_at = self._clock.monotonic()
         before, self._last = self._last, picture
         for uid in before.keys() | picture.keys():
@@ -83,7 +87,8 @@ class Pleg:
         except RuntimeFailure as failure:
             if failure.code == "UNIMPLEMENTED":
                 return False
-            log.warning("the runtime's event stream broke: %s", failure)
+            if not self._failing:
+                log.warning("the runtime's event stream broke: %s", failure)
         finally:
             self._streaming = False
         return True

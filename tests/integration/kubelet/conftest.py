@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -126,6 +127,37 @@ def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     subprocess.run(["ip", "link", "delete", "skifftest0"], capture_output=True, check=False)
 
 
+@pytest.fixture(scope="session")
+def shim(containerd: Path) -> Iterator[Path]:
+    """Our own CRI server beside containerd's, on the same images."""
+    folder = containerd.parent
+    socket = folder / "cri.sock"
+    command = [
+        *(sys.executable, "-m", "kubelet.cri_shim"),
+        f"--listen=unix://{socket}",
+        f"--containerd=unix://{containerd}",
+        f"--root={folder}/shim",
+        f"--state={folder}/shim-state",
+        f"--cni-conf-dir={folder}/cni",
+        f"--cni-bin-dir={CNI_FOLDER}",
+    ]
+    with (folder / "shim.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+    for _ in range(200):
+        if socket.exists():
+            break
+        time.sleep(0.1)
+    yield socket
+    server.send_signal(signal.SIGTERM)
+    server.wait(10)
+
+
+@pytest.fixture(scope="session", params=["shim", "containerd"])
+def runtime_socket(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.getfixturevalue(request.param)
+    return found
+
+
 @dataclass
 class Kubelet:
     api: FakeApi
@@ -143,9 +175,9 @@ class Kubelet:
 
 
 @pytest.fixture
-async def kubelet(containerd: Path, tmp_path: Path) -> AsyncIterator[Kubelet]:
+async def kubelet(runtime_socket: Path, tmp_path: Path) -> AsyncIterator[Kubelet]:
     api, events, clock = FakeApi(), RecordedEvents(), SystemClock()
-    runtime = CriClient(GrpcChannel(f"unix://{containerd}"))
+    runtime = CriClient(GrpcChannel(f"unix://{runtime_socket}"))
     settings = Settings(
         "node-1",
         node_ip="127.0.0.1",

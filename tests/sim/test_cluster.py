@@ -55,15 +55,17 @@ def settle(world: World) -> None:
 def strike(world: World, rng: Rng) -> None:
     """One thing goes wrong, or is mended."""
     members = list(world.machines)
-    match rng.randrange(6):
+    match rng.randrange(7):
         case 0 | 1:
             world.crash(rng.choice(members))
         case 2:
             for machine in world.machines.values():
                 if machine.replica is None and not machine.is_gone:
                     world.boot(machine.member, joins=machine.member > len(world.founders))
-        case 3:
-            lonely = rng.choice(members)
+        case 3 | 6:
+            leader = world.leader()
+            lonely = leader.member_id if leader is not None and rng.random() < 0.6 else rng.choice(members)
+            world.machines[lonely].pace = rng.choice([1.0, 4.0])
             both_ways = rng.random() < 0.7
             world.blocked |= {(lonely, m) for m in members}
             if both_ways:

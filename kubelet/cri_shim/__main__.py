@@ -42,6 +42,7 @@ from skiff_pb.cri import runtime_pb2 as cri
 
 PROGRAM = "kubelet.cri_shim"
 CONTAINERD_WAIT = 60.0
+LEASES = "cri-shim"
 logger = logging.getLogger("kubelet.cri_shim")
 
 
@@ -113,7 +114,7 @@ def assemble(settings: Settings, containerd: Containerd, values: Values) -> Part
 async def serve(values: Values, stop: asyncio.Event) -> int:
     await asyncio.to_thread(_prepare_socket, values["listen"])
     channel = GrpcChannel(values["containerd"])
-    containerd = Containerd(channel, values["containerd-namespace"], values["snapshotter"])
+    containerd = Containerd(channel, values["containerd-namespace"], values["snapshotter"], LEASES)
     settings = Settings(
         root=values["root"],
         state=values["state"],
@@ -128,6 +129,7 @@ async def serve(values: Values, stop: asyncio.Event) -> int:
         fail(PROGRAM, f"containerd at {values['containerd']} does not answer: {error.message}")
     await containerd.ensure_namespace()
     parts.stats.image_root = await containerd.snapshot_root(f"skiff-probe-{parts.core.new_id()[:12]}")
+    await containerd.drop_leases(LEASES)
     store = parts.core.store
     await store.load()
     await asyncio.to_thread(remove_leftovers, settings, store.sandboxes.keys(), store.containers.keys())

@@ -65,7 +65,12 @@ def any_json(type_url: str, value: Mapping[str, Any]) -> AnyMessage:
 
 
 class Containerd:
-    def __init__(self, channel: GrpcChannel, namespace: str, snapshotter: str = "overlayfs") -> None:
+    """`lease_prefix` names whose leases are whose: the shim clears its own after a crash, and nobody else's."""
+
+    def __init__(
+        self, channel: GrpcChannel, namespace: str, snapshotter: str = "overlayfs", lease_prefix: str = "skiff"
+    ) -> None:
+        self.lease_prefix = lease_prefix
         self._channel = channel
         self.namespace = namespace
         self.snapshotter = snapshotter
@@ -332,6 +337,14 @@ class Containerd:
     async def delete_lease(self, lease_id: str) -> None:
         await ignore_missing(self.call(LEASES, "Delete", leases_pb2.DeleteRequest(id=lease_id), Empty))
 
+    async def drop_leases(self, prefix: str) -> int:
+        """End leases that an earlier life left; what they alone held is collected."""
+        answer = await self.call(LEASES, "List", leases_pb2.ListRequest(), leases_pb2.ListResponse)
+        left = [lease.id for lease in answer.leases if lease.id.startswith(f"{prefix}-")]
+        for lease in left:
+            await self.delete_lease(lease)
+        return len(left)
+
     async def events(self) -> AsyncIterator[envelope_pb2.Envelope]:
         """Exits and out-of-memory kills in our namespace, and the marks that `mark` makes."""
         filters = [f'namespace=={self.namespace},topic~="^/(tasks/(exit|oom)|skiff/mark)$"']
@@ -349,7 +362,7 @@ class Containerd:
 @asynccontextmanager
 async def temporary_lease(containerd: Containerd, clock: Clock, rng: Rng) -> AsyncIterator[str]:
     """Protects what is made inside from garbage collection; ends by itself should we not live to delete it."""
-    lease = f"skiff-{rng.getrandbits(64):016x}"
+    lease = f"{containerd.lease_prefix}-{rng.getrandbits(64):016x}"
     await containerd.create_lease(lease, timestamp(int((clock.now() + LEASE_SECONDS) * 1e9)).decode())
     try:
         yield lease

@@ -135,6 +135,9 @@ class Node:
         if self._channel is not None:
             await self._channel.close()
         self._channel = GrpcChannel(f"unix://{self.socket}")
+        await self.answering()
+
+    async def answering(self) -> None:
         for _ in range(300):
             for process in (self.containerd, self.shim):
                 assert process is None or process.poll() is None, self.logs()

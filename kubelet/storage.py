@@ -82,9 +82,14 @@ def rename_large(path: Path, limit: int, stamp: int) -> bool:
     return True
 
 
+def _stamp(path: Path, rotated: Path) -> int:
+    digits = rotated.name.removeprefix(f"{path.name}.").removesuffix(COMPRESSED)
+    return int(digits) if digits.isdigit() else 0
+
+
 def tidy_rotated(path: Path, keep: int) -> None:
     """Compresses all rotated files but the newest, and removes the oldest beyond `keep` (the live one counts)."""
-    rotated = sorted(path.parent.glob(f"{path.name}.*"), key=lambda p: p.stat().st_mtime)
+    rotated = sorted(path.parent.glob(f"{path.name}.*"), key=lambda p: _stamp(path, p))
     for old in rotated[: max(0, len(rotated) - (keep - 1))]:
         old.unlink()
     for file in rotated[-(keep - 1) : -1] if keep > 1 else ():

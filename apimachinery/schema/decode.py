@@ -40,10 +40,14 @@ class Decoded:
     obj: dict[str, Any]
     unknown: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
+    #: Where each sentence belongs; needed only where there are sentences of both kinds.
+    order: dict[str, int] = field(default_factory=dict)
 
     @property
     def findings(self) -> list[str]:
-        return [*self.duplicates, *self.unknown]
+        """All sentences, in the order of the text."""
+        found = [*self.unknown, *self.duplicates]
+        return sorted(found, key=lambda one: self.order.get(one, len(self.order))) if self.order else found
 
 
 def parse(data: bytes, content_type: str) -> tuple[Any, list[str]]:
@@ -62,7 +66,10 @@ def decode(info: Kinded, data: bytes, content_type: str = JSON) -> Decoded:
         value, duplicates = parse(data, content_type)
     except SyntaxProblem as error:
         raise _unrecognized(info, f"couldn't get version/kind; json parse error: {error}", data) from None
-    return decode_value(info, value, data, duplicates)
+    decoded = decode_value(info, value, data, duplicates)
+    if decoded.unknown and duplicates and "yaml" not in content_type:
+        decoded.order = json_body.order(data)
+    return decoded
 
 
 def decode_value(info: Kinded, value: Any, data: bytes = b"", duplicates: list[str] | None = None) -> Decoded:

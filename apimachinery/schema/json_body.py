@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import orjson
@@ -100,7 +101,11 @@ def _inside_object(text: str) -> bool:
 class _WithDuplicates(dict[str, Any]):
     """An object in whose text some names occur more than once."""
 
-    names: list[str]
+    order: list[str]
+
+    @property
+    def repeated(self) -> list[str]:
+        return [name for index, name in enumerate(self.order) if name in self.order[:index]]
 
 
 def duplicates(data: bytes, value: Any) -> list[str]:
@@ -115,30 +120,49 @@ def duplicates(data: bytes, value: Any) -> list[str]:
         raise SyntaxProblem("exceeded max depth") from None
     if len(data.strip()) == len(written):
         return []
-    seen = False
+    again = _with_duplicates(data)
+    return list(dict.fromkeys(_named(again, None)))[:_MAX_DUPLICATES]
+
+
+def order(data: bytes) -> dict[str, int]:
+    """Where in the text each complaint about a field belongs, for a body that has complaints of several kinds."""
+    return {sentence: index for index, sentence in enumerate(_sentences(_with_duplicates(data), None))}
+
+
+def _with_duplicates(data: bytes) -> Any:
+    """The text's value once more, its objects knowing which of their names occur several times."""
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal seen
         collected = dict(pairs)
         if len(collected) == len(pairs):
             return collected
-        seen = True
         marked = _WithDuplicates(collected)
-        names = [name for name, _ in pairs]
-        marked.names = [name for index, name in enumerate(names) if name in names[:index]]
+        marked.order = [name for name, _ in pairs]
         return marked
 
     try:
-        again = json.loads(data.decode("utf-8", "replace"), object_pairs_hook=collect)
+        return json.loads(data.decode("utf-8", "replace"), object_pairs_hook=collect)
     except (ValueError, RecursionError):
-        return []
-    return list(dict.fromkeys(_named(again, None)))[:_MAX_DUPLICATES] if seen else []
+        return None
+
+
+def _sentences(value: Any, place: Place) -> Iterator[str]:
+    """Every complaint there could be, in the order of the text."""
+    if isinstance(value, dict):
+        met: set[str] = set()
+        for name in value.order if isinstance(value, _WithDuplicates) else value:
+            yield f"{'duplicate' if name in met else 'unknown'} field {quote(render((place, name)))}"
+            met.add(name)
+            yield from _sentences(value[name], (place, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _sentences(item, (place, index))
 
 
 def _named(value: Any, place: Place) -> list[str]:
     found: list[str] = []
     if isinstance(value, _WithDuplicates):
-        found.extend(f"duplicate field {quote(render((place, name)))}" for name in value.names)
+        found.extend(f"duplicate field {quote(render((place, name)))}" for name in value.repeated)
     if isinstance(value, dict):
         for name, item in value.items():
             if isinstance(item, dict | list):

@@ -78,7 +78,7 @@ def patched(exchange: Exchange, info: ResourceInfo, merge: Merger, old: JSON, mo
     """The patched object, typed and pruned. Raises StatusError 422 if it is none, or has what Strict forbids."""
     made = merge.run(old)
     decoded = result.retyped(info, made, lambda: merge.quoted(made))
-    decoded.duplicates = merge.duplicates
+    decoded.unknown[:0] = merge.duplicates
     if mode == "Strict" and decoded.findings:
         raise result.refused(merge.quoted(made), f"strict decoding error: {', '.join(decoded.findings)}")
     return decode.accept(exchange, info, decoded, mode)

@@ -169,6 +169,17 @@ def test_duplicate_fields_are_named() -> None:
     assert decoded.obj["spec"]["nodeName"] == "b"
 
 
+def test_complaints_come_in_the_order_of_the_text() -> None:
+    data = b'{"spec":{"unknownField":1,"replicas":2,"replicas":3,"other":1},"x":{"y":1,"y":2}}'
+    assert decode(DEPLOYMENTS, data).findings == [
+        'unknown field "spec.unknownField"',
+        'duplicate field "spec.replicas"',
+        'unknown field "spec.other"',
+        'unknown field "x"',
+        'duplicate field "x.y"',
+    ]
+
+
 def test_kind_and_version_default_to_the_requests() -> None:
     assert decode(PODS, b"{}").obj == {"apiVersion": "v1", "kind": "Pod"}
 

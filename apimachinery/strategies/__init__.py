@@ -86,6 +86,19 @@ def _create_special(key: tuple[str, str], obj: Obj, now: str | None) -> None:
             certificates.create(obj)
         case ("apiextensions.k8s.io", "CustomResourceDefinition"):
             _remember_stored_version(obj)
+        case ("apiregistration.k8s.io", "APIService"):
+            if obj.get("spec", {}).get("service") is None:
+                obj["status"] = {"conditions": [_locally_available(now or obj["metadata"].get("creationTimestamp"))]}
+
+
+def _locally_available(now: str | None) -> Obj:
+    return {
+        "type": "Available",
+        "status": "True",
+        "lastTransitionTime": now,
+        "reason": "Local",
+        "message": "Local APIServices are always available",
+    }
 
 
 def prepare_update(info: ResourceInfo, obj: Obj, old: Obj, now: float | None = None) -> None:

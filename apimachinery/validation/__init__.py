@@ -41,6 +41,8 @@ def validate_create(info: ResourceInfo, obj: Obj) -> Errors:
 
 
 def _new_metadata(info: ResourceInfo, rules: Rules, obj: Obj) -> Errors:
+    if not rules.metadata:
+        return []
     meta = obj.get("metadata") or {}
     return object_meta(meta, info.namespaced, rules.name) + _finalizers(info, rules, meta)
 
@@ -73,6 +75,8 @@ def _again(info: ResourceInfo, rules: Rules, obj: Obj) -> Errors:
 
 
 def _changed_metadata(info: ResourceInfo, rules: Rules, obj: Obj, old: Obj) -> Errors:
+    if not rules.metadata:
+        return []
     meta = obj.get("metadata") or {}
     return object_meta_update(meta, old.get("metadata") or {}) + _finalizers(info, rules, meta)
 

@@ -9,6 +9,7 @@ from apimachinery.validation import (
     cluster,
     configuration,
     endpoints,
+    events,
     pods,
     quotas,
     services,
@@ -33,6 +34,7 @@ CORE: dict[tuple[str, str], Rules] = {
             "resize": pods.resize_update,
         },
     ),
+    ("", "Event"): Rules(create=events.core, metadata=False),
     ("", "Binding"): Rules(create=pods.binding, core_finalizers=False),
     ("", "PodTemplate"): Rules(create=_pod_template_object),
     ("", "Service"): Rules(

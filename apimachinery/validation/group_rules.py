@@ -6,18 +6,26 @@ from apimachinery import names
 from apimachinery.validation import (
     access,
     autoscaling,
+    crds,
+    events,
+    flow,
     job_status,
     jobs,
     networking,
+    policies,
+    signing,
     slices,
     small_groups,
     storage,
+    webhooks,
 )
 from apimachinery.validation.rules import Rules
 
 RBAC = "rbac.authorization.k8s.io"
 NETWORKING = "networking.k8s.io"
 STORAGE = "storage.k8s.io"
+ADMISSION = "admissionregistration.k8s.io"
+FLOW = "flowcontrol.apiserver.k8s.io"
 
 
 GROUPS: dict[tuple[str, str], Rules] = {
@@ -88,4 +96,45 @@ GROUPS: dict[tuple[str, str], Rules] = {
     ),
     (STORAGE, "CSINode"): Rules(create=storage.csi_node, update=storage.csi_node_update, meta_on_update=True),
     (STORAGE, "CSIDriver"): Rules(create=storage.csi_driver, update=storage.csi_driver_update),
+    ("events.k8s.io", "Event"): Rules(
+        create=events.create, update=events.update, create_on_update=False, metadata=False
+    ),
+    ("certificates.k8s.io", "CertificateSigningRequest"): Rules(
+        name=signing.any_name,
+        create=signing.create,
+        update=signing.update,
+        create_on_update=False,
+        subresources={"status": signing.status_update, "approval": signing.approval_update},
+    ),
+    (ADMISSION, "ValidatingWebhookConfiguration"): Rules(
+        create=webhooks.create, update=webhooks.update, create_on_update=False, core_finalizers=False
+    ),
+    (ADMISSION, "MutatingWebhookConfiguration"): Rules(
+        create=webhooks.create, update=webhooks.update, create_on_update=False, core_finalizers=False
+    ),
+    (ADMISSION, "ValidatingAdmissionPolicy"): Rules(
+        create=policies.policy,
+        update=policies.policy_update,
+        create_on_update=False,
+        core_finalizers=False,
+        subresources={"status": policies.policy_status},
+    ),
+    (ADMISSION, "ValidatingAdmissionPolicyBinding"): Rules(create=policies.binding, core_finalizers=False),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): Rules(
+        create=crds.create,
+        update=crds.update,
+        create_on_update=False,
+        core_finalizers=False,
+        subresources={"status": crds.status_update},
+    ),
+    (FLOW, "FlowSchema"): Rules(create=flow.schema, core_finalizers=False, subresources={"status": flow.status}),
+    (FLOW, "PriorityLevelConfiguration"): Rules(
+        create=flow.level, core_finalizers=False, subresources={"status": flow.status}
+    ),
+    ("apiregistration.k8s.io", "APIService"): Rules(
+        name=names.path_segment,
+        create=flow.api_service,
+        core_finalizers=False,
+        subresources={"status": flow.api_service_status},
+    ),
 }

@@ -33,5 +33,7 @@ class Rules:
     create_on_update: bool = True
     meta_on_update: bool = False
     core_finalizers: bool = True
+    #: whether the metadata is judged here; events bring their own rules for it
+    metadata: bool = True
     #: subresource -> rule, metadata rules for updates included by the caller
     subresources: dict[str, UpdateRule] = field(default_factory=dict)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -235,6 +237,35 @@ async def tunnel(url: str) -> AsyncIterator[MessagePipe]:
     assert TUNNEL.encode() in head
     yield MessagePipe(reader, writer)
     writer.close()
+
+
+async def test_ports_are_forwarded_over_websocket_channels(target: Target) -> None:
+    node, sandbox, _, _ = target
+    url = (await forward_url(node, sandbox)).replace("http", "ws", 1)
+    async with connect(url, subprotocols=[V4], proxy=None) as connection:  # type: ignore[list-item]
+        opened = {await connection.recv(), await connection.recv()}
+        assert opened == {bytes([channel]) + struct.pack("<H", 8080) for channel in (0, 1)}
+        await connection.send(b"\x00GET / HTTP/1.0\r\n\r\n")
+        seen = b""
+        while not seen.endswith(b"toolbox\n"):
+            message = await connection.recv()
+            assert isinstance(message, bytes)
+            seen += message[1:]
+
+
+async def test_base64_channels_for_clients_without_binary_messages(target: Target) -> None:
+    node, _, container, _ = target
+    url = (await exec_url(node, container, ["sh", "-c", "read l; echo $l"])).replace("http", "ws", 1)
+    async with connect(url, subprotocols=["base64.channel.k8s.io"], proxy=None) as connection:  # type: ignore[list-item]
+        await connection.send("0" + base64.b64encode(b"typed\n").decode())
+        messages = []
+        try:
+            async for message in connection:
+                messages.append(message)
+        except ConnectionClosed:
+            pass
+    shown = b"".join(base64.b64decode(message[1:]) for message in messages if str(message).startswith("1"))
+    assert shown == b"typed\n"
 
 
 async def test_a_url_serves_once(target: Target) -> None:

@@ -30,7 +30,8 @@ class GrpcChannel:
             ("grpc.keepalive_timeout_ms", 10000),
             ("grpc.http2.max_pings_without_data", 0),
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
+            # Not a pause but how long one attempt may take: a TLS handshake on a busy host needs more than 100 ms.
+            ("grpc.min_reconnect_backoff_ms", 3000),
             ("grpc.max_reconnect_backoff_ms", int(connect_retry_seconds * 1000)),
             # Channels to the same target must not share one connection: their certificates may differ.
             ("grpc.use_local_subchannel_pool", 1),

@@ -14,6 +14,7 @@ from component_base.rng import system_rng
 from component_base.tasks import run_service
 from etcd_raft import settings as command_line
 from etcd_raft.assembly import Assembly, StartError
+from etcd_raft.compaction import Schedule, compact_for_ever
 from etcd_raft.machine import CORRUPT, NOSPACE, StoreMachine
 from etcd_raft.node import StoppedError
 from etcd_raft.ports import Refusal
@@ -35,6 +36,12 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
+def _schedule(settings: Settings) -> Schedule:
+    if settings.compaction_mode == "revision":
+        return Schedule(revisions=int(settings.compaction_retention))
+    return Schedule(seconds=settings.compaction_retention)
+
+
 async def run(settings: Settings, stop: asyncio.Event) -> int:
     clock, rng, machine = SystemClock(), system_rng(), StoreMachine()
     assembly = Assembly(settings, clock, rng, machine)
@@ -45,6 +52,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> int:
             await assembly.listen(hosted, lambda: [ALARM_NAMES[kind] for _, kind in sorted(machine.alarms)])
             group.create_task(assembly.node.run(), name="node")
             group.create_task(_announce(assembly), name="announce")
+            group.create_task(compact_for_ever(assembly.node, machine, clock, _schedule(settings)), name="compaction")
             group.create_task(_until_stopped(assembly, stop), name="stop")
     except* StartError as problems:
         flags.fail(PROGRAM, str(problems.exceptions[0]))
@@ -64,6 +72,7 @@ class _Stopped(Exception):
 async def _until_stopped(assembly: Assembly, stop: asyncio.Event) -> None:
     await stop.wait()
     await assembly.node.hand_over()
+    await assembly.stop_serving()
     raise _Stopped
 
 

@@ -163,10 +163,13 @@ class Assembly:
         await host.start()
         self._hosts.append(host)
 
+    async def stop_serving(self) -> None:
+        """Clients first, then peers; calls under way may finish, so the node still has to run."""
+        while self._hosts:
+            await self._hosts.pop().stop(0.5)
+
     async def stop(self) -> None:
-        """Clients first, then peers, so that what was acknowledged has left."""
-        for host in reversed(self._hosts):
-            await host.stop(0.5)
+        await self.stop_serving()
         if hasattr(self, "monitoring"):
             await self.monitoring.stop()
         if hasattr(self, "transport"):

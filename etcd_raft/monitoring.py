@@ -59,6 +59,10 @@ class Monitoring:
         server = await asyncio.start_server(self._serve, address.host, address.port, ssl=context, limit=16384)
         self._servers.append(server)
 
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it is served, also when the system chose the port."""
+        return [(str(s.getsockname()[0]), int(s.getsockname()[1])) for server in self._servers for s in server.sockets]
+
     async def stop(self) -> None:
         for server in self._servers:
             server.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,16 +100,21 @@ def _add_accepted(flags: FlagSet) -> None:
 def parse(arguments: Sequence[str] | None = None) -> Settings:
     """Ends the process with one sentence if the flags cannot be meant."""
     flags = flag_set()
-    values = flags.parse(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    values = flags.parse(_from_environment(flags.parse(given)) + given)
     try:
         return _settings(values)
     except FlagError as error:
         raise SystemExit(_complain(error)) from None
 
 
-def _complain(error: FlagError) -> int:
-    import sys
+def _from_environment(values: Values) -> list[str]:
+    """etcd reads ETCD_DATA_DIR and the like where the flag itself is not given."""
+    found = ((name, os.environ.get("ETCD_" + name.upper().replace("-", "_"))) for name in values)
+    return [f"--{name}={text}" for name, text in found if text and not values.given(name)]
 
+
+def _complain(error: FlagError) -> int:
     sys.stderr.write(f"{PROGRAM}: {error}\n")
     return 2
 

@@ -13,6 +13,9 @@ from collections.abc import Sequence
 
 from etcd_raft.raft.messages import Entry, SnapshotMeta
 
+KEPT_BYTES = 32 << 20
+"""What entries that a snapshot covers may take in memory at most, however many of them are to be kept."""
+
 
 class RaftLog:
     __slots__ = (
@@ -138,13 +141,21 @@ class RaftLog:
         if snapshot.index <= self.snapshot.index:
             return
         self.snapshot = snapshot
-        cut = snapshot.index - keep + 1
+        cut = self._first_within(snapshot.index - keep + 1, snapshot.index, KEPT_BYTES)
         if cut > self.first:
             base = self.term(cut - 1)
             assert base is not None
             self._base_term = base
             del self._entries[: cut - self.first]
             self.first = cut
+
+    def _first_within(self, low: int, last: int, size: int) -> int:
+        """The first index from `low` on from where the entries up to `last` take no more than `size` bytes."""
+        for index in range(last, max(low, self.first) - 1, -1):
+            size -= len(self._entries[index - self.first].data)
+            if size < 0:
+                return index + 1
+        return low
 
     def restore(self, snapshot: SnapshotMeta) -> None:
         """Become the empty log behind a snapshot that the leader sent."""

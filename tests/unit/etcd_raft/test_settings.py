@@ -1,0 +1,119 @@
+"""The command line: etcd's flags give a checked value, and what cannot be meant is told in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from etcd_raft import settings
+from etcd_raft.compaction import Retention, Schedule
+from etcd_raft.founding import founders
+from etcd_raft.transport.addresses import parse_url
+
+
+def test_the_defaults_are_etcds() -> None:
+    found = settings.parse([])
+    assert found.name == "default"
+    assert found.data_dir == Path("default.etcd")
+    assert [str(a) for a in found.listen_client] == ["http://localhost:2379"]
+    assert found.initial_cluster == {"default": ("http://localhost:2380",)}
+    assert (found.heartbeat_seconds, found.election_ticks) == (0.1, 10)
+    assert found.request_seconds == 7.0
+
+
+def test_the_line_that_skiff_uses(tmp_path: Path) -> None:
+    for name in ("server.crt", "server.key", "ca.crt", "peer.crt", "peer.key"):
+        (tmp_path / name).write_text("x")
+    found = settings.parse(
+        [
+            "--name=node-1",
+            f"--data-dir={tmp_path / 'etcd'}",
+            "--listen-client-urls=https://127.0.0.1:2379,https://10.0.0.1:2379",
+            "--advertise-client-urls=https://10.0.0.1:2379",
+            "--listen-peer-urls=https://10.0.0.1:2380",
+            "--initial-advertise-peer-urls=https://10.0.0.1:2380",
+            "--initial-cluster=node-1=https://10.0.0.1:2380",
+            f"--cert-file={tmp_path / 'server.crt'}",
+            f"--key-file={tmp_path / 'server.key'}",
+            f"--trusted-ca-file={tmp_path / 'ca.crt'}",
+            "--client-cert-auth",
+            f"--peer-cert-file={tmp_path / 'peer.crt'}",
+            f"--peer-key-file={tmp_path / 'peer.key'}",
+            f"--peer-trusted-ca-file={tmp_path / 'ca.crt'}",
+            "--peer-client-cert-auth",
+            "--listen-metrics-urls=http://127.0.0.1:2381",
+        ]
+    )
+    assert found.client_tls is not None
+    assert found.client_tls.require_client_certificate
+    assert found.peer_client_tls is not None
+    assert len(found.listen_client) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--listen-client-urls=http://0.0.0.0:1"], "neither TLS nor loopback"),
+        (["--listen-client-urls=2379"], "does not begin with http"),
+        (["--listen-client-urls=http://localhost"], "not of the form"),
+        (["--initial-cluster=a=http://localhost:2380"], "does not name this member"),
+        (["--initial-cluster=default=http://localhost:1"], "make them equal"),
+        (["--initial-cluster=default"], "not of the form name="),
+        (
+            ["--initial-cluster=default=http://localhost:2380,b=http://localhost:2380"],
+            "stands there twice",
+        ),
+        (["--listen-client-urls=https://localhost:1"], "--cert-file and --key-file are needed"),
+        (["--election-timeout=200"], "less than 5 times"),
+        (["--auto-compaction-retention=soon"], "not a duration"),
+        (["--cert-file=/nowhere", "--key-file=/nowhere", "--listen-client-urls=https://localhost:1"], "no file"),
+        (["--initial-cluster-state=old"], "not one of"),
+    ],
+)
+def test_what_cannot_be_meant(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        settings.parse(arguments)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_plaintext_beyond_the_host_must_be_asked_for() -> None:
+    found = settings.parse(["--listen-client-urls=http://0.0.0.0:2379", "--allow-plaintext"])
+    assert found.listen_client[0].host == "0.0.0.0"
+
+
+def test_the_environment_fills_in_for_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ETCD_NAME", "from-environment")
+    monkeypatch.setenv("ETCD_SNAPSHOT_COUNT", "77")
+    found = settings.parse(["--snapshot-count=78"])
+    assert (found.name, found.snapshot_count) == ("from-environment", 78)
+
+
+def test_founders_compute_the_same_ids_whatever_the_order() -> None:
+    own = "--initial-advertise-peer-urls=http://localhost:1"
+    one = settings.parse(["--name=a", own, "--initial-cluster=a=http://localhost:1,b=http://localhost:2"])
+    two = settings.parse(["--name=a", own, "--initial-cluster=b=http://localhost:2,a=http://localhost:1"])
+    assert {m.name: m.id for m in founders(one)} == {m.name: m.id for m in founders(two)}
+    other = settings.parse(["--name=a", own, "--initial-cluster=a=http://localhost:1", "--initial-cluster-token=x"])
+    assert founders(other)[0].id != founders(one)[0].id
+
+
+def test_addresses() -> None:
+    assert parse_url("https://[::1]:2379").target == "[::1]:2379"
+    assert parse_url("https://[::1]:2379").is_loopback
+    assert not parse_url("http://10.0.0.1:1").is_loopback
+    with pytest.raises(ValueError, match="more than a host and a port"):
+        parse_url("http://localhost:1/x")
+
+
+def test_retention_by_revisions_and_by_time() -> None:
+    by_revision = Retention(Schedule(revisions=100))
+    assert [by_revision.look(r) for r in (50, 150, 1000)] == [0, 50, 900]
+    hourly = Schedule(seconds=3600.0)
+    assert hourly.period == 360.0
+    by_time = Retention(hourly)
+    looks = [by_time.look(revision) for revision in range(100, 112)]
+    assert looks == [0] * 10 + [100, 101]

@@ -8,14 +8,14 @@ from typing import Any
 
 from apimachinery import errors
 from apimachinery.resources import ResourceInfo
-from apimachinery.selectors import parse_fields, parse_labels
+from apimachinery.selectors import Selector, parse_fields, parse_labels
 from apiserver.endpoints.exchange import Exchange
 from apiserver.endpoints.path import is_true
 from apiserver.endpoints.render import Renderer
 from apiserver.ports import Answerer, Connector
 from apiserver.registry.catalog import Catalog
 from apiserver.registry.writer import Write, Writer
-from apiserver.storage.cache import Entry
+from apiserver.storage.cache import Entry, Hint
 from apiserver.storage.feed import Feed
 from apiserver.storage.index import ALIASES, Indexer
 from apiserver.storage.listing import Lister
@@ -93,13 +93,25 @@ def limit_of(exchange: Exchange) -> int:
         raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 
 
-def selection(exchange: Exchange, info: ResourceInfo, indexer: Indexer) -> tuple[Matches | None, tuple[str, str]]:
-    """What the selectors of a query match (None: everything), and their texts. Raises StatusError 400."""
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the selectors of a query match (None: everything), their texts, and something exact they demand."""
+
+    matches: Matches | None = None
+    texts: tuple[str, str] = ("", "")
+    hint: Hint | None = None
+
+
+EVERYTHING = Selection()
+
+
+def selection(exchange: Exchange, info: ResourceInfo, indexer: Indexer) -> Selection:
+    """Raises StatusError 400 for selectors that cannot be read or name unknown fields."""
     query = exchange.query
     label_text, field_text = query.get("labelSelector", ""), query.get("fieldSelector", "")
     name = exchange.target.name
     if not label_text and not field_text and not name:
-        return None, ("", "")
+        return EVERYTHING
     try:
         labels, fields = parse_labels(label_text), parse_fields(field_text)
     except ValueError as error:
@@ -108,19 +120,31 @@ def selection(exchange: Exchange, info: ResourceInfo, indexer: Indexer) -> tuple
     if name and not any(field == "metadata.name" for field, _, _ in wanted):
         wanted.append(("metadata.name", True, name))
     by_label = None if labels.is_everything else labels.matches
-    key = (str(labels), ",".join(f"{f}{'=' if equal else '!='}{v}" for f, equal, v in wanted))
+    texts = (str(labels), ",".join(f"{field}{'=' if equal else '!='}{value}" for field, equal, value in wanted))
+    hint = _hint(labels, wanted)
     if not wanted:
-        return None if by_label is None else (lambda entry: by_label(entry.labels)), key
+        return Selection(None if by_label is None else (lambda entry: by_label(entry.labels)), texts, hint)
     if len(wanted) == 1 and wanted[0][1] and by_label is None:
-        only, _, value = wanted[0]
-        return (lambda entry: entry.fields.get(only) == value), key
+        only, _, exact = wanted[0]
+        return Selection(lambda entry: entry.fields.get(only) == exact, texts, hint)
 
     def matches(entry: Entry) -> bool:
         if by_label is not None and not by_label(entry.labels):
             return False
         return all((entry.fields.get(field) == value) is equal for field, equal, value in wanted)
 
-    return matches, key
+    return Selection(matches, texts, hint)
+
+
+def _hint(labels: Selector, wanted: list[tuple[str, bool, str]]) -> Hint | None:
+    exact = [(name, value) for name, equal, value in wanted if equal]
+    if exact:  # names and uids tell more objects apart than kinds and phases do
+        name, value = min(exact, key=lambda one: not one[0].lower().endswith(("name", "uid")))
+        return "field", name, value
+    for one in labels.requirements:
+        if one.operator in ("=", "==", "in") and len(one.values) == 1:
+            return "label", one.key, next(iter(one.values))
+    return None
 
 
 def _requirements(info: ResourceInfo, indexer: Indexer, fields: Any) -> list[tuple[str, bool, str]]:

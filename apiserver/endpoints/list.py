@@ -45,9 +45,9 @@ def list_query(core: Core, exchange: Exchange, info: ResourceInfo) -> ListQuery:
     if continuing and revision:
         raise errors.bad_request("specifying resource version is not allowed when using continue")
     token = parse_token(continuing) if continuing else None
-    matches, _ = selection(exchange, info, core.feed.cache(info).indexer)
+    chosen = selection(exchange, info, core.feed.cache(info).indexer)
     namespace = exchange.target.namespace if info.namespaced else ""
-    return ListQuery(namespace, limit, token, revision, match, matches)
+    return ListQuery(namespace, limit, token, revision, match, chosen.matches, chosen.hint)
 
 
 def refused_option(field: str, why: str) -> errors.StatusError:

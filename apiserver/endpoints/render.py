@@ -65,9 +65,13 @@ class Renderer:
                 partials = {"kind": "PartialObjectMetadataList", "apiVersion": _META[self._shape.version]}
                 items = [partial(entry.shared(), self._shape.version) for entry in page.entries]
                 return orjson.dumps({**partials, "metadata": list_metadata(page), "items": items})
-        head: JSON = {"kind": self._info.list_kind, "apiVersion": self._info.api_version, "metadata": list_metadata(page)}
+        head: JSON = {
+            "kind": self._info.list_kind,
+            "apiVersion": self._info.api_version,
+            "metadata": list_metadata(page),
+        }
         if self._as_stored:
-            items_bytes = b",".join([entry.data for entry in page.entries])
+            items_bytes = page.items()
         else:
             items_bytes = b",".join([self.native(entry) for entry in page.entries])
         return b'%b,"items":[%b]}\n' % (orjson.dumps(head)[:-1], items_bytes)

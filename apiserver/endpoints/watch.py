@@ -27,7 +27,8 @@ async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     revision, initial = revision_of(exchange), is_true(query.get("sendInitialEvents"))
     check_options(query, initial)
     cache, hub = core.feed.cache(info), core.feed.hub(info)
-    matches, texts = selection(exchange, info, cache.indexer)
+    chosen = selection(exchange, info, cache.indexer)
+    matches = chosen.matches
     namespace = exchange.target.namespace if info.namespaced else ""
     renderer = core.renderer(exchange, info)
     timeout = timeout_of(core, query)
@@ -39,7 +40,8 @@ async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     entries: Iterable[Entry] = ()
     if initial or not revision:
         if initial or "sendInitialEvents" not in query:
-            entries = list(cache.within(namespace))
+            entries = cache.whole(namespace) if chosen.hint is None else cache.hinted(namespace, "", chosen.hint)
+            entries = list(entries)
     else:
         changes = cache.since(revision)
         if changes is None:
@@ -47,7 +49,7 @@ async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     # From here until the watcher has joined nothing may be awaited.
     at = core.feed.revision
     watcher = Watcher()
-    view = (namespace, *texts, *renderer.view)
+    view = (namespace, *chosen.texts, *renderer.view)
 
     def make() -> Group:
         if namespace and matches is not None:

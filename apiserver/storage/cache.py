@@ -6,7 +6,8 @@ Everything here runs in the loop's thread and never waits: the feed applies chan
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any
 
 from sortedcontainers import SortedDict
 
@@ -61,6 +62,41 @@ class Change:
 
 
 Listener = Callable[[Change], None]
+#: ("label" or "field", its name, its value): what a selector demands exactly.
+Hint = tuple[str, str, str]
+#: Selectors are looked up instead of tried on every entry for this many labels and fields of a resource.
+MAXIMUM_LOOKUPS = 16
+
+
+class Lookup:
+    """Keys of entries by the value of one label or field; made when somebody first selects by it."""
+
+    __slots__ = ("_keys", "_kind", "_name")
+
+    def __init__(self, kind: str, name: str, entries: Iterable[Entry]) -> None:
+        self._kind = kind
+        self._name = name
+        self._keys: dict[str, set[str]] = {}
+        for entry in entries:
+            self.add(entry)
+
+    def _value(self, entry: Entry) -> str | None:
+        return (entry.labels if self._kind == "label" else entry.fields).get(self._name)
+
+    def add(self, entry: Entry) -> None:
+        value = self._value(entry)
+        if value is not None:
+            self._keys.setdefault(value, set()).add(entry.key)
+
+    def discard(self, entry: Entry) -> None:
+        value = self._value(entry)
+        if value is not None and (keys := self._keys.get(value)) is not None:
+            keys.discard(entry.key)
+            if not keys:
+                del self._keys[value]
+
+    def keys(self, value: str) -> Iterable[str]:
+        return self._keys.get(value, ())
 
 
 class ResourceCache:
@@ -79,6 +115,9 @@ class ResourceCache:
         self._listeners: list[Listener] = []
         self._pending: list[tuple[str, bytes | None, int, int, float]] = []
         self.resets: list[Callable[[], None]] = []
+        self.memo: dict[Hashable, Any] = {}
+        """Whatever readers derive from the present state; empty again after each change."""
+        self._lookups: dict[tuple[str, str], Lookup] = {}
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """`listener` hears every change from now on; call what is returned to end that."""
@@ -92,6 +131,8 @@ class ResourceCache:
         old, self.entries = self.entries, SortedDict()
         fresh = {key: self._entry(key, value, mod, lease) for key, value, mod, lease in items}
         self.entries.update(fresh)
+        self.memo.clear()
+        self._lookups.clear()
         self.changes.clear()
         self.floor, self.revision = revision, max((e.revision for e in fresh.values()), default=revision)
         self.loaded = True
@@ -117,6 +158,10 @@ class ResourceCache:
         if revision <= self.floor:
             return
         previous: Entry | None = self.entries.get(key)
+        self.memo.clear()
+        if previous is not None:
+            for lookup in self._lookups.values():
+                lookup.discard(previous)
         if value is None:
             if previous is None:
                 return
@@ -126,6 +171,8 @@ class ResourceCache:
         else:
             entry = self._entry(key, value, revision, lease)
             self.entries[key] = entry
+            for lookup in self._lookups.values():
+                lookup.add(entry)
             change = Change(MODIFIED if previous else ADDED, entry, previous, revision, now)
         self.revision = revision
         self.changes.append(change)
@@ -160,6 +207,35 @@ class ResourceCache:
         if start is None and end is None:
             return iter(self.entries.values())
         keys = self.entries.irange(start, end, inclusive=(not after, False))
+        return (self.entries[key] for key in keys)
+
+    def whole(self, namespace: str) -> list[Entry]:
+        """All entries of a namespace ("" for all), shared: do not change it."""
+        found: list[Entry] | None = self.memo.get(("whole", namespace))
+        if found is None:
+            found = self.memo["whole", namespace] = list(self.within(namespace))
+        return found
+
+    def joined(self, namespace: str) -> bytes:
+        """The encoded items of a list of all of a namespace."""
+        found: bytes | None = self.memo.get(("joined", namespace))
+        if found is None:
+            found = self.memo["joined", namespace] = b",".join([entry.data for entry in self.whole(namespace)])
+        return found
+
+    def hinted(self, namespace: str, after: str, hint: Hint) -> Iterator[Entry]:
+        """As `within`, but only entries that have what the hint demands."""
+        kind, name, value = hint
+        if kind == "field" and name == "metadata.name" and (namespace or "/" not in next(iter(self.entries), "/")):
+            one = self.get(namespace, value)
+            return iter([one] if one is not None and one.key > after else [])
+        lookup = self._lookups.get((kind, name))
+        if lookup is None:
+            if len(self._lookups) >= MAXIMUM_LOOKUPS:
+                return self.within(namespace, after)
+            lookup = self._lookups[kind, name] = Lookup(kind, name, self.entries.values())
+        prefix = f"{namespace}/" if namespace else ""
+        keys = sorted(key for key in lookup.keys(value) if key.startswith(prefix) and key > after)
         return (self.entries[key] for key in keys)
 
     def since(self, revision: int) -> list[Change] | None:

@@ -204,3 +204,26 @@ def test_fields_by_kind() -> None:
     assert Indexer("configmaps").selectable == {"metadata.name", "metadata.namespace"}
     custom = Indexer("things.example.com", ("spec.size",))
     assert custom.summary(b'{"metadata":{"name":"t"},"spec":{"size":3}}').fields["spec.size"] == "3"
+
+
+def test_exact_demands_are_looked_up() -> None:
+    made = loaded()
+    for number in range(6):
+        made.apply(f"a/x{number}", value(f"x{number}", l=str(number % 2)), 11 + number, 0, 0.0)
+    hint = ("label", "l", "1")
+    assert [entry.name for entry in made.hinted("a", "", hint)] == ["x1", "x3", "x5"]
+    made.apply("a/x3", value("x3", l="0"), 20, 0, 0.0)
+    made.apply("a/x5", None, 21, 0, 0.0)
+    made.apply("a/x6", value("x6", l="1"), 22, 0, 0.0)
+    assert [entry.name for entry in made.hinted("a", "", hint)] == ["x1", "x6"]
+    assert [entry.name for entry in made.hinted("", "a/x1", hint)] == ["x6"]
+    assert list(made.hinted("b", "", hint)) == []
+    assert [entry.name for entry in made.hinted("a", "", ("field", "metadata.name", "x1"))] == ["x1"]
+
+
+def test_what_is_derived_goes_with_a_change() -> None:
+    made = loaded("x")
+    before = made.joined("a")
+    assert made.joined("a") is before
+    made.apply("a/y", value("y"), 11, 0, 0.0)
+    assert len(orjson.loads(b"[" + made.joined("a") + b"]")) == 2

@@ -88,9 +88,18 @@ async def create_netns(path: str) -> None:
         raise
 
 
+def is_pinned(path: str) -> bool:
+    """Whether a namespace is mounted at `path`; a plain file is what an unmount has left of one."""
+    try:
+        return os.stat(path).st_dev == os.stat("/proc/self/ns/net").st_dev
+    except FileNotFoundError:
+        return False
+
+
 def remove_netns(path: str) -> None:
-    if os.path.exists(path):
+    if is_pinned(path):
         unmount(path)
+    if os.path.exists(path):
         os.unlink(path)
 
 

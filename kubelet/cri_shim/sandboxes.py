@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import re
 import signal
 from collections.abc import Awaitable, Mapping
@@ -237,7 +236,7 @@ class Sandboxes:
         """Once: the record forgets its network when every plugin has let go of it."""
         network = parse_network_list(record.network_list, "the sandbox's record")
         attachment = cni_attachment(record, record.pod_config())
-        if not await asyncio.to_thread(os.path.exists, record.netns):
+        if not await asyncio.to_thread(linux_syscalls.is_pinned, record.netns):
             attachment = Attachment(
                 attachment.container_id, "", attachment.interface, attachment.args, attachment.capabilities
             )

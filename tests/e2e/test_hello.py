@@ -167,6 +167,7 @@ def test_the_page_follows_its_config_map(newest: Kubectl, namespace: str) -> Non
                 {
                     "name": "c",
                     "image": "skiff.local/toolbox:latest",
+                    "imagePullPolicy": "IfNotPresent",
                     "command": ["sleep", "3600"],
                     "volumeMounts": [{"name": "v", "mountPath": "/page"}],
                 }

@@ -7,9 +7,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
-
 from component_base.rpc import CallContext, Code, RpcError
 from etcd_raft import requests
 from etcd_raft.auth.accounts import Caller
@@ -122,6 +119,10 @@ Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 
 def common_name(certificate: bytes) -> str:
     """Of a certificate in PEM or DER that has been verified."""
+    # Only a store with accounts reads certificates; the library takes 8 MB in every member otherwise.
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
     load = x509.load_pem_x509_certificate if certificate.startswith(b"-----") else x509.load_der_x509_certificate
     names = load(certificate).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(names[0].value) if names else ""

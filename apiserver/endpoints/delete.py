@@ -94,4 +94,4 @@ async def delete_collection(core: Core, exchange: Exchange, info: ResourceInfo) 
         if isinstance(result, BaseException):
             raise result
     removed = [entry for entry in results if isinstance(entry, Entry)]
-    await exchange.answer_json(200, core.renderer(exchange, info).list(Page(removed, page.revision)))
+    await exchange.answer_parts(200, core.renderer(exchange, info).list_parts(Page(removed, page.revision)))

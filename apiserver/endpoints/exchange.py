@@ -22,6 +22,8 @@ from apiserver.ports import ANONYMOUS, Receive, Scope, Send, User
 COMPRESS_FROM_BYTES = 128 * 1024
 #: From here on compression is moved off the loop's thread.
 COMPRESS_ASIDE_BYTES = 1024 * 1024
+#: What is written at a time: other requests get their turn in between.
+PIECE_BYTES = 256 * 1024
 MAX_WARNINGS_BYTES = 4096
 Header = tuple[bytes, bytes]
 _NO_CACHE: Header = (b"cache-control", b"no-cache, private")
@@ -125,6 +127,21 @@ class Exchange:
         headers.append((b"content-length", b"%d" % len(body)))
         await self.begin(status, headers)
         await self.send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
+
+    async def answer_parts(self, status: int, parts: Sequence[bytes]) -> None:
+        """Plain JSON in pieces, so that a big one which is kept in memory is sent without being copied."""
+        size = sum(map(len, parts))
+        compressed = size >= COMPRESS_FROM_BYTES and "gzip" in self.headers.get("accept-encoding", "")
+        if not self.representation.plain or compressed or self.method == "HEAD":
+            await self.answer_json(status, b"".join(parts))
+            return
+        await self.begin(status, [*self.head(JSON), (b"content-length", b"%d" % size)])
+        for part in parts:
+            view = memoryview(part)
+            for start in range(0, len(part), PIECE_BYTES):
+                piece = part if len(part) <= PIECE_BYTES else view[start : start + PIECE_BYTES]
+                await self.send({"type": "http.response.body", "body": piece, "more_body": True})
+        await self.send({"type": "http.response.body", "body": b""})
 
     async def begin(self, status: int, headers: Sequence[Header]) -> None:
         self.status = status

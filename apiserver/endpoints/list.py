@@ -12,7 +12,7 @@ from apiserver.storage.listing import ListQuery, Page, parse_token
 async def list_objects(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     exchange.choose()
     page = await read_page(core, exchange, info)
-    await exchange.answer_json(200, core.renderer(exchange, info).list(page))
+    await exchange.answer_parts(200, core.renderer(exchange, info).list_parts(page))
 
 
 async def read_page(core: Core, exchange: Exchange, info: ResourceInfo) -> Page:

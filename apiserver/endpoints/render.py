@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -57,24 +57,19 @@ class Renderer:
             return entry.data
         return orjson.dumps(versions.from_stored(self._info, entry.copy()))
 
-    def list(self, page: Page) -> bytes:
+    def list_parts(self, page: Page) -> Sequence[bytes]:
+        """The list in pieces, of which the items may be shared with other answers."""
         match self._shape.transform:
             case "Table":
-                return orjson.dumps(self._table(page.entries, list_metadata(page), True))
+                return [orjson.dumps(self._table(page.entries, list_metadata(page), True))]
             case "PartialObjectMetadata" | "PartialObjectMetadataList":
                 partials = {"kind": "PartialObjectMetadataList", "apiVersion": _META[self._shape.version]}
                 items = [partial(entry.shared(), self._shape.version) for entry in page.entries]
-                return orjson.dumps({**partials, "metadata": list_metadata(page), "items": items})
-        head: JSON = {
-            "kind": self._info.list_kind,
-            "apiVersion": self._info.api_version,
-            "metadata": list_metadata(page),
-        }
-        if self._as_stored:
-            items_bytes = page.items()
-        else:
-            items_bytes = b",".join([self.native(entry) for entry in page.entries])
-        return b'%b,"items":[%b]}\n' % (orjson.dumps(head)[:-1], items_bytes)
+                return [orjson.dumps({**partials, "metadata": list_metadata(page), "items": items})]
+        head: JSON = {"kind": self._info.list_kind, "apiVersion": self._info.api_version}
+        head["metadata"] = list_metadata(page)
+        joined = page.items() if self._as_stored else b",".join([self.native(entry) for entry in page.entries])
+        return [b'%b,"items":[' % orjson.dumps(head)[:-1], joined, b"]}\n"]
 
     def event(self, kind: str, entry: Entry, first: bool) -> bytes:
         match self._shape.transform:

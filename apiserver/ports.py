@@ -145,6 +145,12 @@ class Objects(Protocol):
         """Guaranteed update: `change` gets the newest object (a copy) and returns the new one, None for no change."""
         ...
 
+    async def update_raw(
+        self, info: ResourceInfo, namespace: str, name: str, change: Callable[[JSON], JSON | None]
+    ) -> JSON:
+        """As `update`, but what `change` returns is stored as it is, its status included."""
+        ...
+
     async def delete(self, info: ResourceInfo, namespace: str, name: str) -> None:
         """Absent is fine."""
         ...

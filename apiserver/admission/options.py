@@ -18,6 +18,7 @@ from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taints import TaintNodesByCondition
 from apiserver.admission.pod_security import PodSecurity
 from apiserver.admission.priority import Priority
+from apiserver.admission.resource_quota import ResourceQuota
 from apiserver.admission.runtime_class import RuntimeClass
 from apiserver.admission.service_account import ServiceAccountAdmission
 from apiserver.admission.tolerations import DefaultTolerationSeconds
@@ -92,6 +93,7 @@ def _makers(
         "CertificateApproval": lambda: CertificateApproval(authorizer),
         "CertificateSigning": lambda: CertificateSigning(authorizer),
         "CertificateSubjectRestriction": CertificateSubjectRestriction,
+        "ResourceQuota": lambda: ResourceQuota(objects, clock),
         "ServiceAccount": lambda: ServiceAccountAdmission(objects, clock, rng),
         "NodeRestriction": lambda: NodeRestriction(objects, authorizer),
         "TaintNodesByCondition": TaintNodesByCondition,

@@ -82,6 +82,11 @@ class MemoryObjects:
         self._set(info, changed)
         return changed
 
+    async def update_raw(
+        self, info: ResourceInfo, namespace: str, name: str, change: Callable[[JSON], JSON | None]
+    ) -> JSON:
+        return await self.update(info, namespace, name, change)
+
     async def delete(self, info: ResourceInfo, namespace: str, name: str) -> None:
         old = self._of(info).pop((namespace, name), None)
         if old is not None:

@@ -1,5 +1,6 @@
 """What namespaces, limits and signers demand of the objects in them."""
 
+import asyncio
 import base64
 from typing import Any
 
@@ -13,7 +14,7 @@ from apimachinery.errors import StatusError
 from apiserver.admission import Chain
 from apiserver.ports import AdmissionRequest, Operation, User
 from component_base.clock import ManualClock
-from tests.unit.apiserver.memory_objects import START, MemoryObjects
+from tests.unit.apiserver.memory_objects import START, MemoryObjects, info
 from tests.unit.apiserver.test_admission import JANE, Obj, admit, build, pod, refused, request
 
 SECURE = {
@@ -253,3 +254,88 @@ async def test_claims_grow_where_their_class_allows_it(objects: MemoryObjects, c
         await admit(chain, grow("Bound"))
     objects.put("storageclasses", "s", group="storage.k8s.io", allowVolumeExpansion=True)
     await admit(chain, grow("Bound"))
+
+
+class TestResourceQuota:
+    def quota(self, objects: MemoryObjects, hard: Obj, used: Obj | None = None, name: str = "q", **spec: Any) -> None:
+        status = {"hard": hard, "used": used or dict.fromkeys(hard, "0")}
+        objects.put("resourcequotas", name, "web", spec={"hard": hard, **spec}, status=status)
+
+    def used(self, objects: MemoryObjects, name: str = "q") -> Obj:
+        stored = objects.get(info("resourcequotas"), "web", name)
+        assert stored is not None
+        return dict(stored["status"]["used"])
+
+    def sized(self, cpu: str, name: str = "p", **spec: Any) -> Obj:
+        return pod(name, containers=[{"name": "c", "resources": {"requests": {"cpu": cpu}}}], **spec)
+
+    async def test_objects_are_charged_until_nothing_is_left(self, objects: MemoryObjects, chain: Chain) -> None:
+        self.quota(objects, {"pods": "2", "requests.cpu": "1"})
+        await admit(chain, request("pods", self.sized("600m")))
+        assert self.used(objects) == {"pods": "1", "requests.cpu": "600m"}
+        error = await refused(chain, request("pods", self.sized("500m", "q")))
+        assert error.message == (
+            'pods "q" is forbidden: exceeded quota: q, requested: requests.cpu=500m, used: requests.cpu=600m, '
+            "limited: requests.cpu=1"
+        )
+        await admit(chain, request("pods", self.sized("400m", "r")))
+        error = await refused(chain, request("pods", self.sized("0", "s")))
+        assert "requested: pods=1, used: pods=2, limited: pods=2" in error.message
+
+    async def test_two_at_once_do_not_take_the_same_piece(self, objects: MemoryObjects, chain: Chain) -> None:
+        self.quota(objects, {"count/configmaps": "1"})
+        asked = [request("configmaps", {"metadata": {"name": name}}) for name in ("a", "b")]
+        results = await asyncio.gather(*(admit(chain, one) for one in asked), return_exceptions=True)
+        assert sum(isinstance(result, StatusError) for result in results) == 1
+        assert self.used(objects) == {"count/configmaps": "1"}
+
+    async def test_what_a_second_quota_refuses_is_given_back(self, objects: MemoryObjects, chain: Chain) -> None:
+        self.quota(objects, {"pods": "5"}, name="a")
+        self.quota(objects, {"pods": "5"}, name="b")
+        objects.put(
+            "resourcequotas",
+            "c",
+            "web",
+            spec={"hard": {"pods": "0"}},
+            status={"hard": {"pods": "0"}, "used": {"pods": "0"}},
+        )
+        await refused(chain, request("pods", pod()))
+        assert self.used(objects, "a") == {"pods": "0"}
+
+    async def test_containers_must_say_what_they_need(self, objects: MemoryObjects, chain: Chain) -> None:
+        self.quota(objects, {"cpu": "1", "limits.memory": "1Gi"})
+        error = await refused(chain, request("pods", pod()))
+        assert error.message.endswith("failed quota: q: must specify cpu for: c; limits.memory for: c")
+
+    async def test_an_uncounted_quota_lets_nothing_pass(self, objects: MemoryObjects, chain: Chain) -> None:
+        objects.put("resourcequotas", "q", "web", spec={"hard": {"pods": "5"}})
+        error = await refused(chain, request("pods", pod()))
+        assert error.message.endswith("status unknown for quota: q, resources: pods")
+
+    async def test_scopes(self, objects: MemoryObjects, chain: Chain) -> None:
+        self.quota(objects, {"pods": "0"}, scopes=["Terminating"])
+        await admit(chain, request("pods", pod()))
+        await refused(chain, request("pods", pod(activeDeadlineSeconds=5)))
+        chosen = {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]}
+        self.quota(objects, {"pods": "0"}, scopeSelector=chosen)
+        objects.put("priorityclasses", "high", group="scheduling.k8s.io", value=5)
+        await admit(chain, request("pods", pod()))
+        await refused(chain, request("pods", pod(priorityClassName="high")))
+
+    async def test_changes_are_charged_by_their_difference(self, objects: MemoryObjects, chain: Chain) -> None:
+        self.quota(objects, {"services.nodeports": "2"}, {"services.nodeports": "1"})
+
+        def service(ports: int, kind: str = "NodePort") -> Obj:
+            return {"metadata": {"name": "s"}, "spec": {"type": kind, "ports": [{"port": n} for n in range(ports)]}}
+
+        await admit(chain, request("services", service(2), old=service(1), operation=Operation.UPDATE))
+        assert self.used(objects) == {"services.nodeports": "2"}
+        await refused(chain, request("services", service(3), old=service(2), operation=Operation.UPDATE))
+        await admit(chain, request("services", service(3, "ClusterIP"), old=service(2), operation=Operation.UPDATE))
+
+    async def test_a_dry_run_takes_nothing(self, objects: MemoryObjects, chain: Chain) -> None:
+        self.quota(objects, {"pods": "1"})
+        asked = request("pods", pod())
+        asked.dry_run = True
+        await admit(chain, asked)
+        assert self.used(objects) == {"pods": "0"}

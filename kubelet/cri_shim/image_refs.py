@@ -10,6 +10,8 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
 _DIGEST = re.compile(r"sha(?:256:[a-f0-9]{64}|512:[a-f0-9]{128})\Z")
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?\Z")
 DEFAULT_DOMAIN = "docker.io"
+LOCAL_DOMAIN = "skiff.local"
+"""No registry stands behind this name: its images are built or loaded on the node."""
 
 
 @dataclass(frozen=True, slots=True)

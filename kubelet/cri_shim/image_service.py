@@ -10,6 +10,7 @@ from kubelet.cri_shim.content_store import ContentStore
 from kubelet.cri_shim.core import Core
 from kubelet.cri_shim.image_catalog import ImageInfo
 from kubelet.cri_shim.image_pull import ImagePuller
+from kubelet.cri_shim.image_refs import LOCAL_DOMAIN, parse_reference
 from kubelet.cri_shim.registry_types import Credentials, RegistryError
 from kubelet.cri_shim.stats import Stats
 from skiff_pb.cri import runtime_pb2 as cri
@@ -67,6 +68,8 @@ class ImageService:
     async def pull_image(self, request: cri.PullImageRequest, _: CallContext) -> cri.PullImageResponse:
         name = request.image.image
         try:
+            if parse_reference(name).domain == LOCAL_DOMAIN:
+                return cri.PullImageResponse(image_ref=await self._local(name))
             credentials = _credentials(request.auth) if request.HasField("auth") else None
             return cri.PullImageResponse(image_ref=await self._puller.pull(name, credentials))
         except ValueError as error:
@@ -74,6 +77,14 @@ class ImageService:
         except RegistryError as error:
             code = Code.NOT_FOUND if error.not_found else Code.PERMISSION_DENIED if error.denied else Code.UNKNOWN
             raise RpcError(code, f'failed to pull and unpack image "{name}": {error}') from error
+
+    async def _local(self, name: str) -> str:
+        """`:latest` makes kubelets pull each time; of what is only here, here is the newest there is."""
+        found = await self._core.catalog.find(name)
+        if found is None:
+            hint = "images of this name are made or loaded on the node: `skiff image load FILE`"
+            raise RpcError(Code.NOT_FOUND, f'failed to pull image "{name}": not found; {hint}')
+        return found.id
 
     async def remove_image(self, request: cri.RemoveImageRequest, _: CallContext) -> cri.RemoveImageResponse:
         """Every name of the image; containers that use it keep their snapshots."""

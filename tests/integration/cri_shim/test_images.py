@@ -155,6 +155,13 @@ async def test_what_a_registry_does_not_have_is_not_found(node: Node, registry: 
     assert refused.value.code == Code.NOT_FOUND
 
 
+async def test_images_of_the_node_itself_need_no_registry(shim: Node) -> None:
+    assert await pull(shim, "skiff.local/toolbox") == (await pull(shim, "skiff.local/toolbox:latest"))
+    with pytest.raises(RpcError, match="skiff image load") as refused:
+        await pull(shim, "skiff.local/none:1")
+    assert refused.value.code == Code.NOT_FOUND
+
+
 async def test_wrong_bytes_are_refused(shim: Node, registry: Registry) -> None:
     image = build_image("x", [[FileEntry("/poisoned", b"good" * 1000)]], {}, "amd64")
     await registry.push(image, "poisoned", "1")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,4 +141,26 @@ async def test_a_member_that_was_away_long_catches_up_by_snapshot(three: list[Me
     await lagging.ready()
     assert "received a snapshot" in lagging.log
     found = await contents(lagging)
+    assert {k: found.get(k) for k in writers.acknowledged} == writers.acknowledged
+
+
+@pytest.mark.timeout(120)
+async def test_a_leader_that_stands_still_is_replaced_and_follows_when_it_wakes(three: list[MemberProcess]) -> None:
+    """As a virtual machine that is paused: its connections stay, its clock jumps."""
+    for member in three:
+        member.start(cluster_of(three))
+    for member in three:
+        await member.ready()
+    sleeper = await leader_of(three)
+    others = [m for m in three if m is not sleeper]
+    assert sleeper.process is not None
+    sleeper.process.send_signal(signal.SIGSTOP)
+    try:
+        writers = Writers(*others)
+        await writers.write(4, asyncio.Event(), count=200)
+    finally:
+        sleeper.process.send_signal(signal.SIGCONT)
+    await sleeper.ready()
+    assert (await status(sleeper)).leader != (await status(sleeper)).header.member_id
+    found = await contents(sleeper)
     assert {k: found.get(k) for k in writers.acknowledged} == writers.acknowledged

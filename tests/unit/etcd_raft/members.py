@@ -141,10 +141,17 @@ class Crew:
 
     async def settle(self) -> None:
         """Until nobody has work; threads are waited for."""
-        for _ in range(6):
-            for _ in range(10):
-                await asyncio.sleep(0)
-            await asyncio.sleep(0.0005)
+        quiet = 0
+        while quiet < 8:
+            busy = any(self._is_busy(node) for node in self.wires.nodes.values())
+            quiet = 0 if busy else quiet + 1
+            await asyncio.sleep(0.0002 if busy else 0)
+
+    def _is_busy(self, node: RaftNode) -> bool:
+        if self.tasks[node.member_id].done():
+            return False
+        raw = node._raw
+        return raw.has_ready() or raw._outstanding is not None or node._snapshotter.is_running
 
     @property
     def leader(self) -> RaftNode:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable
+from itertools import chain, islice
+from operator import attrgetter
 from typing import Any, Final
 
 from etcd_raft.mvcc import refusals
@@ -10,7 +13,7 @@ from etcd_raft.mvcc.keyspace import Keyspace, Record, in_range, range_bounds
 from etcd_raft.mvcc.wire import decode_kv, encode_kv, number
 from skiff_pb.etcd import rpc_pb2
 
-_NO_ORDER: Final = rpc_pb2.RangeRequest.NONE
+_KEY: Final = attrgetter("key")
 _DESCEND: Final = rpc_pb2.RangeRequest.DESCEND
 _BY_KEY: Final = rpc_pb2.RangeRequest.KEY
 _SORT_KEYS: dict[int, Callable[[Record], Any]] = {
@@ -63,10 +66,11 @@ def range_body(space: Keyspace, request: rpc_pb2.RangeRequest, uncommitted: list
             first, last = space.span(start, end)
             count = last - first
     else:
-        records = _records_at(space, start, end, revision, uncommitted or [])
-        count = len(records)
+        past = _Past(space, start, end, revision, uncommitted or [])
+        count = past.count()
         if request.count_only:
             return number(b"\x20", count)
+        records = past.records(takes)
     if filters:
         records = [record for record in records if _passes(record, request)]
     if sorts:
@@ -84,24 +88,31 @@ def range_body(space: Keyspace, request: rpc_pb2.RangeRequest, uncommitted: list
     return b"".join(fields)
 
 
-def _records_at(
-    space: Keyspace, start: bytes, end: bytes | None, revision: int, uncommitted: list[Record]
-) -> list[Record]:
-    """The present, with what has changed since put back."""
-    changed: dict[bytes, Record | None] = {}
-    for change in space.changes_since(revision):
-        if change.key not in changed and in_range(change.key, start, end):
-            changed[change.key] = space.at(change.key, revision)
-    for change in uncommitted:
-        if change.key not in changed and in_range(change.key, start, end):
-            changed[change.key] = space.at(change.key, revision)
-    present = space.records(start, end)
-    if not changed:
-        return present
-    records = [record for record in present if record.key not in changed]
-    records += [record for record in changed.values() if record is not None]
-    records.sort(key=lambda record: record.key)
-    return records
+class _Past:
+    """A range as of an older revision: the present, with what has changed since put back."""
+
+    def __init__(
+        self, space: Keyspace, start: bytes, end: bytes | None, revision: int, uncommitted: list[Record]
+    ) -> None:
+        self._space = space
+        self._bounds = space.span(start, end)
+        self._then: dict[bytes, Record | None] = {}
+        for change in chain(space.changes_since(revision), uncommitted):
+            if change.key not in self._then and in_range(change.key, start, end):
+                self._then[change.key] = space.at(change.key, revision)
+
+    def count(self) -> int:
+        first, last = self._bounds
+        present = sum(key in self._space.live for key in self._then)
+        return last - first - present + sum(record is not None for record in self._then.values())
+
+    def records(self, limit: int) -> list[Record]:
+        """The first `limit` of them, or all."""
+        live, then = self._space.live, self._then
+        unchanged = (live[key] for key in self._space.order.islice(*self._bounds) if key not in then)
+        restored = sorted((record for record in then.values() if record is not None), key=_KEY)
+        merged = heapq.merge(unchanged, restored, key=_KEY) if restored else unchanged
+        return list(islice(merged, limit or None))
 
 
 def _passes(record: Record, request: rpc_pb2.RangeRequest) -> bool:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,16 +151,42 @@ class MemberProcess:
         tls = self.credentials.client() if self.credentials else None
         return GrpcChannel(f"127.0.0.1:{self.client_port}", tls, connect_retry_seconds=0.2)
 
-    def etcdctl(self, *arguments: str, check: bool = True, endpoints: str = "") -> str:
-        command = ["etcdctl", f"--endpoints={endpoints or self.client_url}", *arguments]
-        if self.credentials:
-            c = self.credentials
-            command += [f"--cacert={c.ca}", f"--cert={c.certificate}", f"--key={c.key}"]
+    def etcdctl(
+        self, *arguments: str, check: bool = True, endpoints: str = "", stdin: str = "", certificate: bool = True
+    ) -> str:
+        """Standard output; with `check=False` what it complains about as well."""
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=30, check=False, env={**os.environ, "ETCDCTL_API": "3"}
+            self._etcdctl(arguments, endpoints, certificate),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+            input=stdin,
+            env={**os.environ, "ETCDCTL_API": "3"},
         )
         assert not check or done.returncode == 0, done.stderr
         return done.stdout + ("" if check else done.stderr)
+
+    def watch(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self._etcdctl(("watch", *arguments), "", certificate=True),
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "ETCDCTL_API": "3"},
+        )
+
+    def _etcdctl(self, arguments: Sequence[str], endpoints: str, certificate: bool) -> list[str]:
+        command = ["etcdctl", f"--endpoints={endpoints or self.client_url}", *arguments]
+        if self.credentials:
+            command.append(f"--cacert={self.credentials.ca}")
+            if certificate:
+                command += [f"--cert={self.credentials.certificate}", f"--key={self.credentials.key}"]
+        return command
+
+    def start_upstream(self) -> None:
+        """etcd itself, with the same folder and addresses."""
+        arguments = [a for a in self.arguments("")[3:] if "metrics" not in a]
+        self.process = subprocess.Popen(["etcd", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 class Writers:

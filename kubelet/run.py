@@ -32,12 +32,14 @@ from serving.delegated import DelegatedAuth
 from serving.host import HttpServer, HttpsServer
 
 log = logging.getLogger(__name__)
+IDLE_CONNECTIONS = 16
+"""Kept to the apiserver: enough for a burst of pods; each request looks through all of them."""
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Until `stop`. Raises KubeConfigError and OSError with a sentence for the user before anything is started."""
     clock = SystemClock()
-    client = RestClient(await ensure_identity(settings, clock), "kubelet", clock)
+    client = RestClient(await ensure_identity(settings, clock), "kubelet", clock, max_connections=IDLE_CONNECTIONS)
     images = GrpcChannel(settings.image_endpoint) if settings.image_endpoint else None
     runtime = CriClient(GrpcChannel(settings.runtime_endpoint), images)
     events = EventRecorder(client, "kubelet", settings.hostname, clock)

@@ -32,6 +32,7 @@ from kubelet.prober.workers import Prober
 from kubelet.sync.admit import Refusal
 from kubelet.sync.backoff import Backoff
 from kubelet.sync.clean import remove_all, remove_log_folder, stale_containers, stale_sandboxes
+from kubelet.sync.conditions import OWNED
 from kubelet.sync.executor import Executor
 from kubelet.sync.observed import Address, PodSeen, State, Waiting
 from kubelet.sync.plan import compute_pod_actions
@@ -119,10 +120,13 @@ class PodWorker:
 
     def update(self, pod: Pod) -> None:
         before, self.pod = self.pod, pod
-        self._refresh = True
+        changed = pod.spec != before.spec or _identity(pod) != _identity(before)
+        self._refresh = self._refresh or changed
         if _grace(pod) != _grace(before) and (_grace(before) is None or (_grace(pod) or 0) < (_grace(before) or 0)):
             self._interrupt()
-        self._wake.set()
+        # Our own status comes back by the watch: no reason to look at the pod again.
+        if changed or _others_say(pod) != _others_say(before):
+            self._wake.set()
 
     def remove(self) -> None:
         """The pod is not in the API any more."""
@@ -390,6 +394,18 @@ class PodWorker:
         for sandbox in stale_sandboxes(seen):
             await self._parts.runtime.stop_sandbox(sandbox)
             await self._parts.runtime.remove_sandbox(sandbox)
+
+
+def _identity(pod: Pod) -> object:
+    meta = pod.metadata
+    deletion = (meta.deletion_timestamp, meta.deletion_grace_period_seconds)
+    return meta.labels, meta.annotations, meta.generation, deletion
+
+
+def _others_say(pod: Pod) -> object:
+    """What a status says that is not the kubelet's to say: conditions of others, and an end they have declared."""
+    conditions = [c for c in pod.status.get("conditions") or () if c["type"] not in OWNED]
+    return conditions, pod.status.get("phase") in ENDED
 
 
 def _grace(pod: Pod) -> int | None:

@@ -159,8 +159,10 @@ class WebSocketChannels:
         self._write_lock = asyncio.Lock()
 
     async def channels(self, wanted: Wanted) -> CommandChannels:
-        # An empty message tells the client that its process is about to start.
-        await self.send(STDOUT if wanted.stdout else STDERR if wanted.stderr else ERROR, b"")
+        if not self.version.startswith("v5"):
+            # An empty message tells the client that its process is about to start. Clients of version 5 do not wait for
+            # it, and kubectl prints an error line when it comes before its streams are set up.
+            await self.send(STDOUT if wanted.stdout else STDERR if wanted.stderr else ERROR, b"")
         return CommandChannels(
             stdin=self._read_stdin if wanted.stdin else None,
             stdout=self._writer(STDOUT) if wanted.stdout else None,

@@ -20,6 +20,7 @@ from etcd_raft.node import StoppedError
 from etcd_raft.ports import Refusal
 from etcd_raft.server import Limits, services
 from etcd_raft.settings import PROGRAM, Settings
+from etcd_raft.store_metrics import StoreCollector
 
 log = logging.getLogger("etcd_raft")
 
@@ -47,7 +48,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> int:
     assembly = Assembly(settings, clock, rng, machine)
     try:
         await assembly.open()
-        hosted = services(assembly.node, machine, clock, rng, _limits(settings))
+        limits = _limits(settings)
+        hosted = services(assembly.node, machine, clock, rng, limits)
+        assembly.metrics.registry.register(StoreCollector(machine, limits))
         async with asyncio.TaskGroup() as group:
             await assembly.listen(hosted, lambda: [ALARM_NAMES[kind] for _, kind in sorted(machine.alarms)])
             group.create_task(assembly.node.run(), name="node")

@@ -124,6 +124,10 @@ class WatchTable:
 
     # Watchers
 
+    @property
+    def current_count(self) -> int:
+        return sum(len(group.watchers) for group in self._groups.values())
+
     def add(self, watcher: Watcher) -> None:
         """A watcher that needs nothing of the past is current at once; another has to catch up first."""
         if watcher.needs > self._space.revision:

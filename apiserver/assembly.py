@@ -12,6 +12,7 @@ from apiserver.authz import modes
 from apiserver.authz.aggregation import Aggregator
 from apiserver.bootstrap import start as bootstrap
 from apiserver.discovery.serve import Discovery
+from apiserver.endpoints.components import https_probe
 from apiserver.endpoints.core import Core
 from apiserver.endpoints.identity import RememberedIdentities
 from apiserver.endpoints.server import ApiServer, Limits
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 #: A store that does not answer within this is down, as far as /readyz is concerned.
 PROBE_SECONDS = 2.0
 BOOTSTRAP_RETRY_SECONDS = 1.0
+#: Where upstream's parts listen on the same host; only ComponentStatus asks.
+CONTROLLER_MANAGER_PORT, SCHEDULER_PORT = 10257, 10259
 
 
 class Assembly:
@@ -58,7 +61,7 @@ class Assembly:
         self.objects = StoredObjects(self.feed, store, self.writer)
         for info in self.catalog.stored():
             self.feed.cache(info)
-        self._services = ServiceSide(self.objects, store, chosen.service_ranges, chosen.node_ports, rng)
+        self._services = ServiceSide(self.objects, store, chosen.service_ranges, chosen.node_ports, rng, clock)
         self.writer.sides["services"] = self._services
         self._kubernetes = KubernetesService(self.objects, self._etcd, chosen, clock)
         authenticator = authn.build(values, self.objects, clock)
@@ -81,6 +84,11 @@ class Assembly:
         )
         self.core.min_request_timeout = values["min-request-timeout"]
         self.health = self._health()
+        self.core.components = {
+            "controller-manager": https_probe(CONTROLLER_MANAGER_PORT),
+            "scheduler": https_probe(SCHEDULER_PORT),
+            "etcd-0": self.health.checks["etcd"],
+        }
         shell = app.Shell(
             Discovery(self.catalog, external),
             OpenApi(self.catalog, app.VERSION["gitVersion"]),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
 from apimachinery import errors
 from apimachinery.errors import StatusError
 from apimachinery.resources import ResourceInfo
-from apiserver.endpoints import binding, connect, create, delete, get, patch, subresources, update, watch
+from apiserver.endpoints import binding, components, connect, create, delete, get, patch, subresources, update, watch
 from apiserver.endpoints import list as listing
 from apiserver.endpoints.core import Core
 from apiserver.endpoints.exchange import Exchange
@@ -28,15 +27,9 @@ _VERBS: dict[str, Handler] = {
     "delete": delete.delete,
     "deletecollection": delete.delete_collection,
 }
-_METHODS = {
-    "get": "GET",
-    "list": "GET",
-    "watch": "GET",
-    "create": "POST",
-    "update": "PUT",
-    "patch": "PATCH",
-    "delete": "DELETE",
-    "deletecollection": "DELETE",
+_DEPRECATED = {
+    "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
+    "endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 }
 
 
@@ -46,6 +39,8 @@ async def dispatch(core: Core, exchange: Exchange) -> None:
     info = core.catalog.find(target.group, target.version, target.resource)
     if info is None:
         raise errors.path_not_found()
+    if (deprecation := _DEPRECATED.get(info.group_resource)) is not None:
+        exchange.warnings.append(deprecation)
     if target.subresource:
         await subresource(core, exchange, info)
         return
@@ -61,8 +56,11 @@ async def dispatch(core: Core, exchange: Exchange) -> None:
     if info.kind == "Binding" and not info.group and target.verb == "create":
         await binding.bind_legacy(core, exchange, info)
         return
+    if info.kind == "ComponentStatus" and target.verb in ("get", "list"):
+        await components.read(core, exchange, info)
+        return
     handler = _VERBS.get(target.verb)
-    if handler is None or target.verb not in info.verbs or not (info.is_stored or info.kind == "ComponentStatus"):
+    if handler is None or target.verb not in info.verbs or not info.is_stored:
         raise errors.method_not_allowed()
     if info.namespaced and not target.namespace and target.verb not in ("list", "watch"):
         raise errors.method_not_allowed()
@@ -105,8 +103,3 @@ def store_error(error: RpcError) -> StatusError:
         status = errors.internal(error.message)
         return StatusError(500, status.reason, f"the store does not answer: {error.message}", status.details)
     return errors.internal(error.message)
-
-
-async def within(seconds: float, work: Awaitable[None]) -> None:
-    async with asyncio.timeout(seconds):
-        await work

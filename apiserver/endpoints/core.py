@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,8 @@ class Core:
     answerers: dict[tuple[str, str], Answerer] = field(default_factory=dict)
     """By (plural, subresource)."""
     connectors: dict[tuple[str, str], Connector] = field(default_factory=dict)
+    components: dict[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)
+    """Parts of the control plane by name, and how to ask for their health."""
     min_request_timeout: float = 1800.0
 
     def renderer(self, exchange: Exchange, info: ResourceInfo) -> Renderer:

@@ -49,7 +49,7 @@ class Renderer:
             case "Table":
                 return orjson.dumps(self._table([entry], {"resourceVersion": str(entry.revision)}, True))
             case "PartialObjectMetadata":
-                return orjson.dumps(partial(entry.shared(), self._shape.version))
+                return orjson.dumps(partial(entry.peek(), self._shape.version))
         return self.native(entry)
 
     def native(self, entry: Entry) -> bytes:
@@ -64,7 +64,7 @@ class Renderer:
                 return [orjson.dumps(self._table(page.entries, list_metadata(page), True))]
             case "PartialObjectMetadata" | "PartialObjectMetadataList":
                 partials = {"kind": "PartialObjectMetadataList", "apiVersion": _META[self._shape.version]}
-                items = [partial(entry.shared(), self._shape.version) for entry in page.entries]
+                items = [partial(entry.peek(), self._shape.version) for entry in page.entries]
                 return [orjson.dumps({**partials, "metadata": list_metadata(page), "items": items})]
         head: JSON = {"kind": self._info.list_kind, "apiVersion": self._info.api_version}
         head["metadata"] = list_metadata(page)
@@ -76,7 +76,7 @@ class Renderer:
             case "Table":
                 data = orjson.dumps(self._table([entry], {"resourceVersion": str(entry.revision)}, first))
             case "PartialObjectMetadata" | "PartialObjectMetadataList":
-                data = orjson.dumps(partial(entry.shared(), self._shape.version))
+                data = orjson.dumps(partial(entry.peek(), self._shape.version))
             case _:
                 data = self.native(entry)
         return b'{"type":"%b","object":%b}\n' % (kind.encode(), data)
@@ -99,7 +99,7 @@ class Renderer:
         now = self._clock.now()
         rows = []
         for entry in entries:
-            obj = entry.shared() if self._as_stored else versions.from_stored(self._info, entry.copy())
+            obj = entry.peek() if self._as_stored else versions.from_stored(self._info, entry.copy())
             row: JSON = {"cells": table.row(self._info, obj, now)}
             if self._include == "Object":
                 row["object"] = obj

@@ -15,6 +15,7 @@ JSON = dict[str, Any]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 FAMILIES = {4: "IPv4", 6: "IPv6"}
 _RANDOM_TRIES = 64
+MANAGED_BY, ALLOCATOR = "ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io"
 
 
 class AddressRefused(Exception):
@@ -106,7 +107,7 @@ def _ends(network: Network) -> tuple[Any, ...]:
 def ip_address(address: str, namespace: str, name: str) -> JSON:
     labels = {
         "ipaddress.kubernetes.io/ip-family": FAMILIES[ipaddress.ip_address(address).version],
-        "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+        MANAGED_BY: ALLOCATOR,
     }
     reference = {"group": "", "resource": "services", "namespace": namespace, "name": name}
     return {"metadata": {"name": address, "labels": labels}, "spec": {"parentRef": reference}}

@@ -74,11 +74,11 @@ class StoredObjects:
     def on_change(self, info: ResourceInfo, callback: Callable[[JSON | None, JSON | None], None]) -> None:
         cache = self._feed.cache(info)
         for entry in list(cache.entries.values()):
-            callback(None, entry.shared())
+            callback(None, entry.peek())
 
         def hear(change: Change) -> None:
-            old = change.previous.shared() if change.previous is not None else None
-            callback(old, None if change.type == DELETED else change.entry.shared())
+            old = change.previous.peek() if change.previous is not None else None
+            callback(old, None if change.type == DELETED else change.entry.peek())
 
         cache.listen(hear)
 

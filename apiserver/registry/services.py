@@ -7,18 +7,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from apimachinery import errors
+from apimachinery import errors, timestamps
 from apimachinery.fields import FieldError, Path, invalid
 from apimachinery.resources import require
 from apiserver.ports import Objects
-from apiserver.registry.cluster_ips import FAMILIES, AddressRefused, ClusterIPs, Network
+from apiserver.registry.cluster_ips import ALLOCATOR, FAMILIES, MANAGED_BY, AddressRefused, ClusterIPs, Network
 from apiserver.registry.node_ports import NodePorts, PortRefused
 from apiserver.storage.store import ObjectStore
+from component_base.clock import Clock
 from component_base.rng import Rng
 
 JSON = dict[str, Any]
 NONE = "None"
 SPEC = Path("spec")
+#: Younger addresses may belong to a Service that another apiserver is just about to store.
+ORPHAN_SECONDS = 120.0
 
 
 @dataclass(slots=True)
@@ -29,8 +32,9 @@ class _Taken:
 
 class ServiceSide:
     def __init__(
-        self, objects: Objects, store: ObjectStore, networks: Sequence[Network], ports: range, rng: Rng
+        self, objects: Objects, store: ObjectStore, networks: Sequence[Network], ports: range, rng: Rng, clock: Clock
     ) -> None:
+        self._clock = clock
         self._objects = objects
         self._families = [FAMILIES[network.version] for network in networks]
         self.addresses = ClusterIPs(objects, networks, rng)
@@ -39,6 +43,19 @@ class ServiceSide:
     async def start(self) -> None:
         used = [port for service in self._objects.list(require("v1", "services")) for port in ports_of(service)]
         await self._ports.repair(used)
+        await self._free_orphans()
+
+    async def _free_orphans(self) -> None:
+        """Addresses whose Service was never stored, or is gone: an apiserver was killed in between."""
+        services = require("v1", "services")
+        for address in list(self._objects.list(require("networking.k8s.io/v1", "ipaddresses"))):
+            metadata, reference = address["metadata"], address["spec"].get("parentRef") or {}
+            if (metadata.get("labels") or {}).get(MANAGED_BY) != ALLOCATOR or reference.get("resource") != "services":
+                continue
+            age = self._clock.now() - timestamps.parse(metadata["creationTimestamp"])
+            service = self._objects.get(services, reference.get("namespace", ""), reference.get("name", ""))
+            if age > ORPHAN_SECONDS and (service is None or metadata["name"] not in addresses_of(service)):
+                await self.addresses.give_back(metadata["name"])
 
     async def prepare(self, new: JSON | None, old: JSON | None, dry_run: bool) -> Callable[[bool], Awaitable[None]]:
         if new is None:

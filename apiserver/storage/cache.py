@@ -44,6 +44,10 @@ class Entry:
             self._object = encoding.decode(self.data)
         return self._object
 
+    def peek(self) -> encoding.JSON:
+        """As `shared`, but what had to be decoded is not kept: for reading many objects once."""
+        return self._object if self._object is not None else encoding.decode(self.data)
+
     def copy(self) -> encoding.JSON:
         return encoding.decode(self.data)
 

@@ -4,7 +4,7 @@
     server = start_apiserver(folder, store.url)
     with server.http() as client: client.get("/api/v1/namespaces")
 
-The store is Debian's etcd where it is installed, else ours. Everything listens on free ports of 127.0.0.1; whoever
+The store is Debian's etcd where it is installed, else (or with SKIFF_TEST_STORE=ours) ours. Everything listens on free ports of 127.0.0.1; whoever
 starts a process stops it (`stop`, or the `with` statement).
 """
 
@@ -95,7 +95,7 @@ def start_store(folder: Path, port: int = 0) -> Store:
         f"--initial-advertise-peer-urls={peer_url}",
         f"--initial-cluster=default={peer_url}",
     ]
-    binary = shutil.which("etcd")
+    binary = None if os.environ.get("SKIFF_TEST_STORE") == "ours" else shutil.which("etcd")
     argv = [binary, *flags, "--log-level=error"] if binary else [sys.executable, "-m", "etcd_raft", *flags]
     running = launch("etcd", argv, folder)
     store = Store(running.name, running.process, running.log, url)

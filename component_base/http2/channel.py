@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -321,14 +322,15 @@ def _expire(connection: _ClientConnection, call: _Call) -> None:
 
 
 def _extra(timeout: float | None, metadata: Mapping[str, str] | None) -> bytes:
-    if timeout is None and not metadata:
-        return b""
-    extra = list((metadata or {}).items())
-    if timeout is not None:
-        # Rounded up: the deadline is kept here, and equal blocks are decoded once.
-        seconds = math.ceil(timeout)
-        extra.append(("grpc-timeout", f"{seconds}S" if timeout >= 5 else f"{math.ceil(timeout * 1000)}m"))
-    return hpack.encode(tuple(extra))
+    extra = hpack.encode(tuple(metadata.items())) if metadata else b""
+    return extra if timeout is None else extra + _timeout_block(timeout)
+
+
+@functools.lru_cache(maxsize=64)
+def _timeout_block(timeout: float) -> bytes:
+    """Rounded up: the deadline is kept at this end, and equal blocks are decoded once at the other."""
+    text = f"{math.ceil(timeout)}S" if timeout >= 5 else f"{math.ceil(timeout * 1000)}m"
+    return hpack.encode((("grpc-timeout", text),))
 
 
 def _client_context(tls: ClientTls) -> ssl.SSLContext:

@@ -201,9 +201,17 @@ class Containers:
         await asyncio.to_thread(io.prepare)
         io.open()
         mounts = await core.containerd.snapshot_mounts(record.id)
-        pid = await core.containerd.create_task(
-            record.id, mounts, stdin=io.stdin_path, stdout=io.stdout_path, stderr=io.stderr_path, terminal=config.tty
-        )
+        try:
+            pid = await core.containerd.create_task(
+                record.id,
+                mounts,
+                stdin=io.stdin_path,
+                stdout=io.stdout_path,
+                stderr=io.stderr_path,
+                terminal=config.tty,
+            )
+        except RpcError as error:
+            raise RpcError(error.code, f"failed to create containerd task: {error.message}") from error
         await core.containerd.start(record.id)
         record.pid, record.started_at = pid, core.now_ns()
         await core.store.save(record)

@@ -78,6 +78,7 @@ class Processes:
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout: float) -> tuple[int, bytes, bytes]:
         """Exit code, output, errors. `timeout` 0 waits for ever; past it the process is killed."""
         record = self.running_container(container_id)
+        failed = "failed to exec in container"
         output, errors = Collected(), Collected()
         try:
             async with asyncio.timeout(timeout or None):
@@ -85,8 +86,10 @@ class Processes:
         except TimeoutError:
             raise RpcError(
                 Code.DEADLINE_EXCEEDED,
-                f"failed to exec in container: timeout {_go_seconds(timeout)} exceeded: context deadline exceeded",
+                f"{failed}: timeout {_go_seconds(timeout)} exceeded: context deadline exceeded",
             ) from None
+        except RpcError as error:
+            raise RpcError(error.code, f"{failed}: {error.message}") from error
         return code, bytes(output.data), bytes(errors.data)
 
     async def exec(self, ticket: Ticket, channels: CommandChannels) -> int:
@@ -101,7 +104,7 @@ class Processes:
                 channels=channels,
             )
         except RpcError as error:
-            raise RuntimeError(error.message) from error
+            raise RuntimeError(f"failed to exec in container: {error.message}") from error
 
     async def _exec(
         self,

@@ -61,7 +61,7 @@ def status_bytes(exit_code: int, failure: str | None, version: str) -> bytes:
             "metadata": {},
             "status": "Failure",
             "reason": "InternalError",
-            "message": text,
+            "message": f"Internal error occurred: {text}",
             "code": 500,
         }
         status["details"] = {"causes": [{"message": text}]}

@@ -192,7 +192,8 @@ class StreamingServer:
                 run = self._backend.exec if ticket.kind == "exec" else self._backend.attach
                 exit_code = await run(ticket, channels)
             except (OSError, RuntimeError, LookupError) as error:
-                failure = str(error)
+                doing = "executing command in" if ticket.kind == "exec" else "attaching to"
+                failure = f"error {doing} container: {error}"
             with contextlib.suppress(ConnectionError):
                 await channels.finish(status_bytes(exit_code, failure, version))
             for task in feeding:

@@ -95,6 +95,17 @@ async def test_exec_over_spdy(target: Target) -> None:
     assert status["details"]["causes"] == [{"reason": "ExitCode", "message": "6"}]
 
 
+async def test_a_command_that_cannot_start_says_why(target: Target) -> None:
+    node, _, container, _ = target
+    async with spdy(await exec_url(node, container, ["/no/such"])) as session:
+        streams = {kind: await session.open({"streamtype": kind}) for kind in ("error", "stdin", "stdout", "stderr")}
+        status = json.loads(await everything(streams["error"]))
+    start = "Internal error occurred: error executing command in container: failed to exec in container: "
+    assert status["message"].startswith(start)
+    assert "no such file or directory" in status["message"]
+    assert (status["reason"], status["code"]) == ("InternalError", 500)
+
+
 async def channel_messages(connection: ClientConnection) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     try:

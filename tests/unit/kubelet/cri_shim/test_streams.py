@@ -168,7 +168,9 @@ def test_how_a_command_ended_for_each_version() -> None:
     assert failed["details"]["causes"][0] == {"reason": "ExitCode", "message": "3"}
     assert status_bytes(0, None, "v3.channel.k8s.io") == b""
     assert status_bytes(3, None, "channel.k8s.io").endswith(b"exit status 3")
-    assert json.loads(status_bytes(0, "broken", "v4.channel.k8s.io"))["reason"] == "InternalError"
+    broken = json.loads(status_bytes(0, "broken", "v4.channel.k8s.io"))
+    assert (broken["reason"], broken["code"]) == ("InternalError", 500)
+    assert broken["message"] == "Internal error occurred: broken"
 
 
 def test_sizes_are_checked_and_the_newest_kept() -> None:

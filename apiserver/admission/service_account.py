@@ -71,21 +71,20 @@ class ServiceAccountAdmission(Plugin):
 
     async def _account(self, request: AdmissionRequest, name: str) -> JSON:
         found = self._objects.get(self._accounts, request.namespace, name)
+        if found is not None:
+            return found
         attempts = ATTEMPTS if name == DEFAULT_ACCOUNT else 1
-        pause = self._rng.uniform(0.1, 0.2)
         for attempt in range(attempts):
-            if found is not None:
-                return found
             if attempt:
-                await self._clock.sleep(pause)
+                await self._clock.sleep(self._rng.uniform(0.1, 0.2))
             try:
                 found = await self._objects.get_latest(self._accounts, request.namespace, name)
             except StatusError as error:
                 raise refuse(request, _lookup_failed(request.namespace, name, error.message)) from error
-        if found is None:
-            absent = not_found("serviceaccount", "", name).message
-            raise refuse(request, _lookup_failed(request.namespace, name, absent))
-        return found
+            if found is not None:
+                return found
+        absent = not_found("serviceaccount", "", name).message
+        raise refuse(request, _lookup_failed(request.namespace, name, absent))
 
     def _mount_token(self, spec: dict[str, Any]) -> None:
         volumes = spec.get("volumes") or []

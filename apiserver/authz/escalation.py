@@ -41,7 +41,8 @@ class EscalationCheck:
             await self._check_binding(request, request.obj)
 
     async def _check_role(self, request: AdmissionRequest, role: JSON) -> None:
-        if await self._may(request, "escalate", request.info.plural, request.name):
+        name = "" if request.operation is Operation.CREATE else request.name  # as upstream: a new role has none yet
+        if await self._may(request, "escalate", request.info.plural, name):
             return
         self._confirm(request, [Rule.of(rule) for rule in role.get("rules") or ()])
         if _aggregates(role) or _aggregates(request.old):

@@ -17,6 +17,7 @@ from apiserver.ports import JSON, Attributes, Objects, User, Verdict
 
 GROUP = "rbac.authorization.k8s.io"
 MASTERS = "system:masters"
+REMEMBERED = 8192
 
 SubjectKey = tuple[str, str]  # kind ("User" or "Group") and name
 
@@ -43,6 +44,7 @@ class RbacIndex:
     def __init__(self, objects: Objects) -> None:
         self._rules: dict[tuple[str, str], tuple[Rule, ...]] = {}
         self._grants: dict[str, dict[SubjectKey, dict[str, Grant]]] = {}
+        self.generation = 0
         for plural in ("roles", "clusterroles"):
             objects.on_change(rbac_resource(plural), self._role_changed)
         for plural in ("rolebindings", "clusterrolebindings"):
@@ -79,6 +81,7 @@ class RbacIndex:
         return found, problems
 
     def _role_changed(self, old: JSON | None, new: JSON | None) -> None:
+        self.generation += 1
         present = new or old
         assert present is not None
         metadata = present["metadata"]
@@ -89,6 +92,7 @@ class RbacIndex:
             self._rules[key] = tuple(Rule.of(rule) for rule in new.get("rules") or ())
 
     def _binding_changed(self, old: JSON | None, new: JSON | None) -> None:
+        self.generation += 1
         for binding, present in ((old, False), (new, True)):
             if binding is None:
                 continue
@@ -107,23 +111,65 @@ class RbacIndex:
                         del by_subject[key]
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the rules say to a kind of question: for all names, or for those listed; `problems` if for none."""
+
+    reason: str
+    named: Mapping[str, str]
+    problems: str
+
+    def answer(self, name: str) -> tuple[Verdict, str]:
+        if self.reason:
+            return Verdict.ALLOW, self.reason
+        if name in self.named:
+            return Verdict.ALLOW, self.named[name]
+        return Verdict.NO_OPINION, self.problems
+
+
 class RbacAuthorizer:
-    """Allows what some rule allows; never denies, so that other authorizers may still allow."""
+    """Allows what some rule allows; never denies, so that other authorizers may still allow.
+
+    Decisions are remembered until some role or binding changes: clients ask the same questions over and over.
+    """
 
     def __init__(self, index: RbacIndex) -> None:
         self.index = index
+        self._generation = -1
+        self._decisions: dict[tuple[object, ...], Decision] = {}
 
     async def authorize(self, attributes: Attributes) -> tuple[Verdict, str]:
+        user = attributes.user
+        key = (
+            (user.name, user.groups, attributes.verb),
+            (attributes.path, attributes.namespace),
+            (attributes.group, attributes.resource, attributes.subresource),
+        )
+        if self._generation != self.index.generation or len(self._decisions) >= REMEMBERED:
+            self._decisions.clear()
+            self._generation = self.index.generation
+        decision = self._decisions.get(key)
+        if decision is None:
+            decision = self._decisions[key] = self._decide(attributes)
+        return decision.answer(attributes.name)
+
+    def _decide(self, attributes: Attributes) -> Decision:
         problems: list[str] = []
+        named: dict[str, str] = {}
         for grant in self.index.grants(attributes.user, attributes.namespace):
             try:
                 rules = self.index.rules_of(grant.role_kind, grant.namespace, grant.role_name)
             except StatusError as error:
                 problems.append(error.message)
                 continue
-            if any(rule.allows(attributes) for rule in rules):
-                return Verdict.ALLOW, f"RBAC: allowed by {grant}"
-        return Verdict.NO_OPINION, f"RBAC: {aggregate(problems)}" if problems else ""
+            for rule in rules:
+                if not rule.allows_some(attributes):
+                    continue
+                if not rule.names or not attributes.resource:
+                    return Decision(f"RBAC: allowed by {grant}", named, "")
+                for name in rule.names:
+                    named.setdefault(name, f"RBAC: allowed by {grant}")
+        return Decision("", named, f"RBAC: {aggregate(problems)}" if problems else "")
 
 
 def subject_key(subject: Mapping[str, Any], binding_namespace: str) -> SubjectKey | None:

@@ -41,13 +41,17 @@ class Rule:
         )
 
     def allows(self, question: Attributes) -> bool:
+        if self.names and question.resource and question.name not in self.names:
+            return False
+        return self.allows_some(question)
+
+    def allows_some(self, question: Attributes) -> bool:
+        """Whether it allows this for some name at least."""
         if question.verb not in self.verbs and ALL not in self.verbs:
             return False
         if not question.resource:
             return any(path_covers(path, question.path) for path in self.paths)
         if question.group not in self.groups and ALL not in self.groups:
-            return False
-        if self.names and question.name not in self.names:
             return False
         return self._names_resource(question.resource, question.subresource)
 

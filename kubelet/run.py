@@ -28,6 +28,7 @@ from kubelet.server.stats import Stats
 from kubelet.settings import Settings
 from kubelet.storage import Storekeeper
 from kubelet.sync.observed import State
+from kubelet.sync.static import StaticPods
 from serving.delegated import DelegatedAuth
 from serving.host import HttpServer, HttpsServer
 
@@ -148,8 +149,13 @@ class Service:
             await self._keeper.registered.wait()
             await lease.run(self._keeper.uid)
 
+        static = self._static_pods()
+
         async def follow_pods() -> None:
             await self._keeper.registered.wait()
+            if static is not None:
+                # Else the housekeeping would take their containers for forgotten ones.
+                await static.loaded.wait()
             await agent.follow_pods()
 
         async def renew_serving() -> None:
@@ -175,9 +181,27 @@ class Service:
             storekeeper.rotate_logs,
             renew_serving,
         ]
+        if static is not None:
+            works.append(static.run)
         if settings.bootstrap_kubeconfig is not None:
             works.append(lambda: rotate_client(settings, self._client, clock, rng, renewed))
         return works
+
+    def _static_pods(self) -> StaticPods | None:
+        settings, fleet = self._settings, self._agent.fleet
+        if settings.manifests is None:
+            return None
+        static = StaticPods(
+            folder=settings.manifests,
+            node=settings.hostname,
+            api=self._client,
+            clock=self._clock,
+            changed=fleet.on_change,
+            mirrors=lambda: list(fleet.mirrors.values()),
+            node_uid=lambda: self._keeper.uid,
+        )
+        fleet.mirrors_changed = static.mirrors_changed
+        return static
 
 
 def starts_of(agent: Agent) -> Callable[[], dict[str, float]]:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from component_base.grpc_channel import GrpcChannel
+from component_base.http2.channel import Http2Channel
 from component_base.rpc import RpcError
 from kubelet.containers.config import POD_UID
 from kubelet.cri.runtime import ExecResult, RuntimeCondition, RuntimeFailure, RuntimeVersion
@@ -21,7 +21,7 @@ PULL = 3600.0
 class CriClient:
     """Both services of the CRI; the image service may live behind another endpoint."""
 
-    def __init__(self, runtime: GrpcChannel, image: GrpcChannel | None = None) -> None:
+    def __init__(self, runtime: Http2Channel, image: Http2Channel | None = None) -> None:
         self._runtime = runtime
         self._image = image or runtime
 

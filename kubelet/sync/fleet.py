@@ -30,6 +30,9 @@ class PodFleet:
         self._make = parts
         self.workers: dict[str, PodWorker] = {}
         self.synced = asyncio.Event()
+        self.mirrors: dict[str, Pod] = {}
+        """The API's images of this node's static pods."""
+        self.mirrors_changed: Callable[[], None] = lambda: None
         self._tasks: set[asyncio.Task[None]] = set()
         self._orphans: set[str] = set()
         self._finished: set[str] = set()
@@ -55,12 +58,17 @@ class PodFleet:
 
     def on_change(self, uid: str, pod: Pod | None) -> None:
         worker = self.workers.get(uid)
+        if uid in self.mirrors or (pod is not None and pod.is_mirror):
+            if pod is None:
+                del self.mirrors[uid]
+            else:
+                self.mirrors[uid] = pod
+            self.mirrors_changed()
+            return
         if pod is None:
             self._finished.discard(uid)
             if worker is not None:
                 worker.remove()
-        elif pod.is_mirror:
-            return
         elif worker is not None:
             worker.update(pod)
         elif uid not in self._finished:
@@ -71,6 +79,7 @@ class PodFleet:
             if uid not in present and not worker.pod.is_static:
                 worker.remove()
         self._finished &= present
+        self.mirrors = {uid: pod for uid, pod in self.mirrors.items() if uid in present}
         self.synced.set()
 
     def _start(self, pod: Pod) -> None:

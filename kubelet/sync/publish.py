@@ -31,7 +31,7 @@ def status_patch(uid: str, wanted: JSON, before: JSON) -> JSON:
         # These lists merge by address: an old address would stay without the directive.
         if patch.get(key) and before.get(key):
             patch[key] = [*patch[key], {"$patch": "replace"}]
-    return {"metadata": {"uid": uid}, "status": patch}
+    return {"metadata": {"uid": uid}, "status": patch} if uid else {"status": patch}
 
 
 class StatusPublisher:
@@ -40,7 +40,8 @@ class StatusPublisher:
     def __init__(self, api: Api, clock: Clock, pod: Pod) -> None:
         self._api = api
         self._clock = clock
-        self._uid = pod.uid
+        # A static pod's status goes to its mirror, which has a uid of its own and may not be there yet.
+        self._uid = "" if pod.is_static else pod.uid
         self._path = pod_path(pod.metadata.namespace, pod.metadata.name, "status")
         self._wanted: JSON | None = None
         self._sent: JSON = pod.status
@@ -69,7 +70,7 @@ class StatusPublisher:
                     await self._api.patch(self._path, status_patch(self._uid, wanted, self._sent))
                     self._sent, delay = wanted, FIRST_DELAY
                 except StatusError as error:
-                    if error.code in (404, 409) and await self._is_gone():
+                    if self._uid and error.code in (404, 409) and await self._is_gone():
                         self.gone = True
                     elif error.code in (400, 422):
                         log.error("the apiserver refuses the status of %s: %s", self._path, error.message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from component_base.clock import Clock, SystemClock
 from component_base.rpc import RpcError
 from kubeclient.kubeconfig import KubeConfig
 from kubeclient.rest import RestClient
+from kubelet.cri_shim.pause_image import DEFAULT_PAUSE_IMAGE, pause_image
 from kubelet.cri_shim.toolbox_image import NoBusyboxError, toolbox_image
 from skiff.cluster import certificates, first_objects, host, host_files, launch, settings, status, user_kubeconfig
 from skiff.cluster.images import open_images
@@ -147,6 +149,7 @@ async def bring_up(cluster: Cluster, clock: Clock, progress: Progress, wait: boo
         launch.start_supervisor(layout)
     if wanted.role != "control-plane":
         await follow_start(layout, clock, progress)
+        await load_own_images(wanted, layout, progress)
         return
     apiserver_is_ready = asyncio.Event()
     # Several services wait for their roles: these are written while the others still start.
@@ -156,7 +159,7 @@ async def bring_up(cluster: Cluster, clock: Clock, progress: Progress, wait: boo
         await writing
     finally:
         writing.cancel()
-    await load_toolbox(layout, progress)
+    await load_own_images(wanted, layout, progress)
     if wait:
         await wait_for_node(cluster, clock, progress)
 
@@ -217,12 +220,19 @@ async def wait_for_node(cluster: Cluster, clock: Clock, progress: Progress) -> N
     progress.say(f"node {name} is Ready")
 
 
-async def load_toolbox(layout: Layout, progress: Progress) -> None:
-    """The image of samples and tests; a host without a static busybox goes without it."""
+async def load_own_images(wanted: Settings, layout: Layout, progress: Progress) -> None:
+    """The image of samples and tests; a host without a static busybox goes without it.
+
+    The shim makes its pause image itself; containerd's own CRI plugin would try to pull one.
+    """
     try:
         async with open_images(layout) as store:
+            known = await store.tags()
+            if wanted.container_runtime == "containerd" and DEFAULT_PAUSE_IMAGE not in known:
+                await store.loader.load_built(pause_image(platform.machine()), pinned=True)
+                progress.say(f"image {DEFAULT_PAUSE_IMAGE}")
             image = toolbox_image()
-            if image.name not in await store.tags():
+            if image.name not in known:
                 await store.loader.load_built(image)
                 progress.say(f"image {image.name}")
     except NoBusyboxError as error:

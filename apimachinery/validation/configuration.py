@@ -35,7 +35,7 @@ def config_map(obj: Obj) -> Errors:
         found += [invalid(Path("binaryData").key(key), key, wrong) for wrong in names.config_map_key(key)]
         size += _decoded_size(text)
     if size > LIMIT:
-        found.append(too_long(Path(""), "", LIMIT))
+        found.append(too_long(Path("[]"), "", LIMIT))
     return found
 
 

@@ -302,7 +302,7 @@ def _addresses(status: Obj, before: Obj) -> Errors:
 def ephemeral_containers_update(pod: Obj, old: Obj) -> Errors:
     found = _whole_with_meta(pod) + _annotation_changes(pod, old)
     if MIRROR in (old["metadata"].get("annotations") or {}):
-        return [forbidden(Path(""), "static pods do not support ephemeral containers")]
+        return [forbidden(Path("[]"), "static pods do not support ephemeral containers")]
     place = SPEC.child("ephemeralContainers")
     new = {one.get("name"): one for one in (pod.get("spec") or {}).get("ephemeralContainers") or ()}
     for before in (old.get("spec") or {}).get("ephemeralContainers") or ():
@@ -321,9 +321,9 @@ def resize_update(pod: Obj, old: Obj) -> Errors:
     found = _whole_with_meta(pod)
     spec, before = pod.get("spec") or {}, old.get("spec") or {}
     if MIRROR in (old["metadata"].get("annotations") or {}):
-        return [forbidden(Path(""), "static pods cannot be resized")]
+        return [forbidden(Path("[]"), "static pods cannot be resized")]
     if (before.get("os") or {}).get("name") == "windows":
-        return [forbidden(Path(""), "windows pods cannot be resized")]
+        return [forbidden(Path("[]"), "windows pods cannot be resized")]
     if qos.qos_class(old) != qos.compute(spec):
         shown = (pod.get("status") or {}).get("qosClass") or ""
         found.append(invalid(SPEC, shown, "Pod QOS Class may not change as a result of resizing"))

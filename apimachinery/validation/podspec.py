@@ -92,7 +92,7 @@ def _resource_claims(listed: Sequence[Obj], meta: Obj | None, path: Path) -> Err
     mirror = MIRROR in ((meta or {}).get("annotations") or {})
     for index, claim in enumerate(listed):
         if mirror:
-            found.append(forbidden(Path(""), "static pods do not support resource claims"))
+            found.append(forbidden(Path("[]"), "static pods do not support resource claims"))
             continue
         place, name = path.index(index), claim.get("name") or ""
         if not name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 
 from apiserver.admission.certificates import (
@@ -12,10 +13,12 @@ from apiserver.admission.certificates import (
 from apiserver.admission.chain import Chain, Plugin
 from apiserver.admission.claim_resize import PersistentVolumeClaimResize
 from apiserver.admission.class_defaults import DefaultIngressClass, DefaultStorageClass, StorageObjectInUseProtection
+from apiserver.admission.external_ips import DenyServiceExternalIPs
 from apiserver.admission.limit_ranger import LimitRanger
 from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.node_taints import TaintNodesByCondition
+from apiserver.admission.owner_references import OwnerReferencesPermissionEnforcement
 from apiserver.admission.pod_security import PodSecurity
 from apiserver.admission.priority import Priority
 from apiserver.admission.resource_quota import ResourceQuota
@@ -27,6 +30,8 @@ from apiserver.ports import Objects
 from component_base.clock import Clock
 from component_base.flags import FlagSet, Values
 from component_base.rng import Rng, system_rng
+
+log = logging.getLogger(__name__)
 
 #: Everything that upstream knows by name, in its order; those that we lack are accepted in flags and do nothing.
 ORDER = (
@@ -74,6 +79,9 @@ def build(values: Values, objects: Objects, authorizer: ModeAuthorizer, clock: C
         unknown = [name for name in values[flag] if name not in ORDER]
         if unknown:
             raise ValueError(f"--{flag}: there is no plugin {unknown[0]!r}; known are {', '.join(ORDER)}")
+    for name in values["enable-admission-plugins"]:
+        if name not in makers:
+            log.warning("the admission plugin %s is known but not there yet: it does nothing", name)
     enabled |= set(values["enable-admission-plugins"])
     enabled -= set(values["disable-admission-plugins"])
     plugins = [makers[name]() for name in ORDER if name in enabled and name in makers]
@@ -93,6 +101,8 @@ def _makers(
         "CertificateApproval": lambda: CertificateApproval(authorizer),
         "CertificateSigning": lambda: CertificateSigning(authorizer),
         "CertificateSubjectRestriction": CertificateSubjectRestriction,
+        "OwnerReferencesPermissionEnforcement": lambda: OwnerReferencesPermissionEnforcement(authorizer),
+        "DenyServiceExternalIPs": DenyServiceExternalIPs,
         "ResourceQuota": lambda: ResourceQuota(objects, clock),
         "ServiceAccount": lambda: ServiceAccountAdmission(objects, clock, rng),
         "NodeRestriction": lambda: NodeRestriction(objects, authorizer),

@@ -51,8 +51,11 @@ class AuthorityPool:
         """None: of another authority. Raises TokenRefused for one of ours that is expired or not for clients."""
         checked = self._seen.get(der)
         if checked is None:
-            certificate = x509.load_der_x509_certificate(der)
-            checked = _Checked(certificate, self._chains(certificate))
+            try:
+                certificate = x509.load_der_x509_certificate(der)
+                checked = _Checked(certificate, self._chains(certificate))
+            except ValueError as error:  # TLS is content with some certificates that are malformed
+                raise TokenRefused(f"x509: {error}") from error
             self._seen[der] = checked
             if len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
@@ -124,4 +127,6 @@ def _for_clients(certificate: x509.Certificate) -> bool:
         purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
         return True
+    except ValueError:
+        return False
     return ExtendedKeyUsageOID.CLIENT_AUTH in purposes or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in purposes

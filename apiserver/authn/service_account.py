@@ -76,7 +76,7 @@ class ServiceAccountTokens:
 
     async def authenticate_token(self, token: str, audiences: Sequence[str]) -> TokenIdentity | None:
         parsed = jwt.parse(token)
-        if parsed is None or parsed.claims.get("iss") not in self._issuers:
+        if parsed is None or _issuer(parsed.claims) not in self._issuers:
             return None
         if not jwt.verified(parsed, self._keys.verification):
             raise TokenRefused("invalid signature")
@@ -272,6 +272,11 @@ def _reference(claim: object) -> Reference | None:
     if not isinstance(claim, dict):
         return None
     return Reference(str(claim.get("name") or ""), str(claim.get("uid") or ""))
+
+
+def _issuer(claims: Mapping[str, Any]) -> str:
+    issuer = claims.get("iss")
+    return issuer if isinstance(issuer, str) else ""
 
 
 def _strings(value: object) -> tuple[str, ...]:

@@ -339,3 +339,27 @@ class TestResourceQuota:
         asked.dry_run = True
         await admit(chain, asked)
         assert self.used(objects) == {"pods": "0"}
+
+
+async def test_who_makes_the_collector_delete(objects: MemoryObjects) -> None:
+    chain = build(objects, "--enable-admission-plugins=OwnerReferencesPermissionEnforcement")
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d", "uid": "u"}
+    new = {"metadata": {"name": "c", "ownerReferences": [owner]}}
+    old = {"metadata": {"name": "c"}}
+    error = await refused(chain, request("configmaps", new, old=old, operation=Operation.UPDATE))
+    assert "cannot set an ownerRef on a resource you can't delete" in error.message
+    await admit(chain, request("configmaps", new))
+    blocking = {"metadata": {"name": "c", "ownerReferences": [{**owner, "blockOwnerDeletion": True}]}}
+    error = await refused(chain, request("configmaps", blocking))
+    assert "refers to a resource you can't set finalizers on" in error.message
+    masters = User("root", ("system:masters",))
+    await admit(chain, request("configmaps", blocking, old=old, operation=Operation.UPDATE, user=masters))
+
+
+async def test_external_addresses_can_be_forbidden(objects: MemoryObjects, chain: Chain) -> None:
+    service: Obj = {"metadata": {"name": "s"}, "spec": {"externalIPs": ["192.0.2.1"]}}
+    await admit(chain, request("services", service))
+    strict = build(objects, "--enable-admission-plugins=DenyServiceExternalIPs")
+    error = await refused(strict, request("services", service))
+    assert error.message.endswith("Use of external IPs is denied by admission control.")
+    await admit(strict, request("services", service, old=service, operation=Operation.UPDATE))

@@ -317,6 +317,11 @@ class TestServiceAccountTokens:
         unsigned = ".".join([header, token.split(".")[1], ""])
         assert (await cluster.review(unsigned))["error"] == "invalid signature"
 
+    @pytest.mark.parametrize("payload", [b'{"iss":["a"]}', b'{"iss":1}', b"[]", b"{", b"[" * 100_000, b"\xff"])
+    async def test_what_is_no_token_of_ours_is_refused(self, cluster: Cluster, payload: bytes) -> None:
+        segments = [jwt.encode_segment(part) for part in (b'{"alg":"ES256"}', payload, b"x")]
+        assert (await refused(cluster.chain, bearer(".".join(segments)))).code == 401
+
     async def test_a_token_kept_in_a_secret(self, cluster: Cluster) -> None:
         prefix = "kubernetes.io/serviceaccount/"
         token = jwt.sign(

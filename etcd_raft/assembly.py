@@ -11,6 +11,7 @@ import fcntl
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 
 from component_base import metrics
@@ -42,7 +43,7 @@ class StartError(Exception):
 
 
 def _check_free(address: Address) -> None:
-    """gRPC's own complaint about a taken port is several lines long and names no reason."""
+    """So that the sentence names the address as the flag does."""
     family, kind, protocol, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -50,6 +51,26 @@ def _check_free(address: Address) -> None:
             probe.bind(where)
         except OSError as problem:
             raise OSError(f"cannot listen on {address}: {problem.strerror}") from None
+
+
+def _check_tls(tls: ServerTls) -> None:
+    """So that a wrong file is named, before anything listens."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(tls.certificate_file, tls.key_file)
+    except (ssl.SSLError, OSError) as problem:
+        raise StartError(
+            f"{tls.certificate_file} and {tls.key_file} are no certificate and its key in PEM: {_reason(problem)}"
+        ) from None
+    if tls.client_ca_file is not None:
+        try:
+            context.load_verify_locations(tls.client_ca_file)
+        except (ssl.SSLError, OSError) as problem:
+            raise StartError(f"{tls.client_ca_file} holds no certificate in PEM: {_reason(problem)}") from None
+
+
+def _reason(problem: OSError) -> str:
+    return str(problem.strerror or problem)
 
 
 class SnapshotFiles:
@@ -156,6 +177,8 @@ class Assembly:
     async def _host(
         self, services: Sequence[Service], addresses: Sequence[Address], tls: ServerTls | None, limit: int = 0
     ) -> None:
+        if tls is not None:
+            await asyncio.to_thread(_check_tls, tls)
         host = Http2Host(services, limit, http1=self.monitoring.answer) if limit else Http2Host(services)
         for address in addresses:
             await asyncio.to_thread(_check_free, address)

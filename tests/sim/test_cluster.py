@@ -87,7 +87,7 @@ def reconfigure(world: World, rng: Rng) -> None:
     roster = leader.roster
     newcomers = [m for m in world.machines if m > len(world.founders) and not world.machines[m].is_gone]
     match rng.randrange(3):
-        case 0 if len(world.machines) < 6:
+        case 0 if len(world.machines) < len(world.founders) + 3:
             member = max(world.machines) + 1
             world.add_machine(member)
             kind = ChangeKind.ADD_LEARNER if rng.random() < 0.7 else ChangeKind.ADD_VOTER
@@ -102,7 +102,7 @@ def reconfigure(world: World, rng: Rng) -> None:
 
 
 def storm(seed: int, changes_members: bool) -> World:
-    world = World(seed, size=3)
+    world = World(seed, size=5 if seed % 4 == 1 else 3)
     rng = world.rng
     try:
         world.run(2.5)

@@ -132,6 +132,17 @@ async def test_a_founder_without_its_data_does_not_found_again(stage: list[Membe
     assert "belongs to a running cluster already" in stage[0].log
 
 
+async def test_a_key_that_does_not_fit_its_certificate_is_named(stage: list[MemberProcess]) -> None:
+    member = stage[0]
+    assert member.credentials is not None
+    member.credentials.key.write_text("no key")
+    member.start()
+    assert member.process is not None
+    assert member.process.wait(20) == 1
+    assert "are no certificate and its key in PEM" in member.log
+    assert len(member.log.strip().splitlines()) == 1
+
+
 async def test_clients_need_a_certificate(stage: list[MemberProcess]) -> None:
     member = stage[0]
     member.start()

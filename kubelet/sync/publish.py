@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 JSON = dict[str, Any]
 FIRST_DELAY = 0.2
 MAX_DELAY = 10.0
+MIRROR_DELAY = 1.0
+"""Between looks for a mirror that has not been made yet."""
 
 
 def status_patch(uid: str, wanted: JSON, before: JSON) -> JSON:
@@ -70,8 +72,10 @@ class StatusPublisher:
                     await self._api.patch(self._path, status_patch(self._uid, wanted, self._sent))
                     self._sent, delay = wanted, FIRST_DELAY
                 except StatusError as error:
-                    if self._uid and error.code in (404, 409) and await self._is_gone():
+                    if self._uid and error.code in (403, 404, 409) and await self._is_gone():
                         self.gone = True
+                    elif not self._uid and error.code == 404:
+                        await self._clock.sleep(MIRROR_DELAY)
                     elif error.code in (400, 422):
                         log.error("the apiserver refuses the status of %s: %s", self._path, error.message)
                         self._sent = wanted
@@ -91,7 +95,8 @@ class StatusPublisher:
         try:
             found = await self._api.get(self._path.removesuffix("/status"))
         except StatusError as error:
-            return error.code == 404
+            # The node authorizer forbids what it does not know to be this node's, a pod that is gone among it.
+            return error.code in (403, 404)
         except (httpx.HTTPError, OSError):
             return False
         return bool(found["metadata"]["uid"] != self._uid)

@@ -26,6 +26,8 @@ from kubelet.pod import HASH_ANNOTATION, MIRROR_ANNOTATION, SOURCE_ANNOTATION, P
 log = logging.getLogger(__name__)
 JSON = dict[str, Any]
 PERIOD = 20.0
+UNREGISTERED_PERIOD = 1.0
+"""A mirror belongs to the Node object, which is not there yet."""
 SEEN_ANNOTATION = "kubernetes.io/config.seen"
 
 
@@ -106,11 +108,12 @@ class StaticPods:
             self.take(await asyncio.to_thread(self._read))
             self.loaded.set()
             await self._sweep()
-            for pod in list(self._pods.values()):
+            registered = bool(self._node_uid())
+            for pod in list(self._pods.values()) if registered else ():
                 await self._mirror(pod)
             self._wake.clear()
             try:
-                async with asyncio.timeout(PERIOD):
+                async with asyncio.timeout(PERIOD if registered else UNREGISTERED_PERIOD):
                     await self._wake.wait()
             except TimeoutError:
                 continue
@@ -143,22 +146,16 @@ class StaticPods:
             self._changed(uid, from_object(found[uid]))
 
     async def _mirror(self, pod: JSON) -> None:
-        """Makes the mirror, or makes it anew when it belongs to another manifest. Tried again in the next round."""
+        """Makes the mirror where it is missing. What stands in the way is swept in the next round."""
         meta = pod["metadata"]
-        path = pod_path(meta["namespace"], meta["name"])
+        if any((m.metadata.annotations or {}).get(MIRROR_ANNOTATION) == meta["uid"] for m in self._mirrors()):
+            return
+        collection = pod_path(meta["namespace"], meta["name"]).rpartition("/")[0]
         try:
-            try:
-                present = await self._api.get(path)
-            except StatusError as error:
-                if error.code != 404:
-                    raise
-            else:
-                if (present["metadata"].get("annotations") or {}).get(MIRROR_ANNOTATION) == meta["uid"]:
-                    return
-                await self._api.delete(path, {"gracePeriodSeconds": 0})
-            await self._api.create(path.rpartition("/")[0], mirror_of(pod, self._node, self._node_uid()))
+            await self._api.create(collection, mirror_of(pod, self._node, self._node_uid()))
         except (StatusError, httpx.HTTPError, OSError) as error:
-            log.warning("the mirror of static pod %s cannot be made: %s", meta["name"], error)
+            if not isinstance(error, StatusError) or error.code != 409:
+                log.warning("the mirror of static pod %s cannot be made: %s", meta["name"], error)
 
     async def _sweep(self) -> None:
         """Ends mirrors whose manifests are gone, and those somebody is deleting: they are made anew."""

@@ -115,6 +115,11 @@ class Feed:
                 await asyncio.sleep(0)
         for prefix in [p for p in self._caches if p not in pages]:
             spawn(self._load_one(self._caches[prefix]), f"load {prefix}")
+        if revision < self.revision:
+            log.warning(
+                "the store went back from revision %d to %d: it was restored or replaced", self.revision, revision
+            )
+            self.revision = revision
         self._advance(revision)
 
     async def _load_one(self, cache: ResourceCache) -> None:

@@ -44,7 +44,7 @@ class Wish:
 
     @property
     def usages(self) -> list[str]:
-        return ["digital signature", "client auth" if self.signer == CLIENT_SIGNER else "server auth"]
+        return ["digital signature", "server auth" if self.signer == SERVING_SIGNER else "client auth"]
 
 
 def client_wish(node: str) -> Wish:
@@ -56,10 +56,9 @@ def serving_wish(node: str, ips: Sequence[str]) -> Wish:
 
 
 def signing_request(wish: Wish, key: ec.EllipticCurvePrivateKey) -> bytes:
-    subject = [
-        x509.NameAttribute(NameOID.ORGANIZATION_NAME, wish.organization),
-        x509.NameAttribute(NameOID.COMMON_NAME, wish.common_name),
-    ]
+    subject = [x509.NameAttribute(NameOID.COMMON_NAME, wish.common_name)]
+    if wish.organization:
+        subject.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, wish.organization))
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
     names: list[x509.GeneralName] = [x509.DNSName(name) for name in wish.dns]
     names += [x509.IPAddress(ip_address(ip)) for ip in wish.ips]
@@ -68,7 +67,7 @@ def signing_request(wish: Wish, key: ec.EllipticCurvePrivateKey) -> bytes:
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-async def obtain(api: Requests, clock: Clock, wish: Wish) -> KeyPair:
+async def obtain(api: Requests, clock: Clock, wish: Wish, patience: float = WAIT_SECONDS) -> KeyPair:
     """A new key and the certificate for it. Raises RequestRefused, StatusError, or a transport error."""
     key = ec.generate_private_key(ec.SECP256R1())
     body = {
@@ -84,15 +83,15 @@ async def obtain(api: Requests, clock: Clock, wish: Wish) -> KeyPair:
     created = await api.create(COLLECTION, body)
     name = created["metadata"]["name"]
     log.info("asked %s for a certificate: %s", wish.signer, name)
-    certificate = await _wait(api, clock, name)
+    certificate = await _wait(api, clock, name, patience)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return KeyPair(certificate, private)
 
 
-async def _wait(api: Requests, clock: Clock, name: str) -> bytes:
-    until = clock.monotonic() + WAIT_SECONDS
+async def _wait(api: Requests, clock: Clock, name: str, patience: float) -> bytes:
+    until = clock.monotonic() + patience
     delay = 0.1
     while clock.monotonic() < until:
         status = (await api.get(f"{COLLECTION}/{name}")).get("status") or {}

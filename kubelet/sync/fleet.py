@@ -16,7 +16,7 @@ from component_base.tasks import spawn
 from kubelet.containers.config import POD_GRACE, POD_NAME, POD_NAMESPACE, POD_UID
 from kubelet.cri.observe import observe_pod
 from kubelet.cri.runtime import RuntimeFailure
-from kubelet.pod import Metadata, Pod, Spec
+from kubelet.pod import MIRROR_ANNOTATION, Metadata, Pod, Spec
 from kubelet.sync.clean import remove_all, remove_log_folder
 from kubelet.sync.worker import NodeParts, PodWorker, Stage
 from kubelet.volumes.payload import VolumeError
@@ -62,7 +62,11 @@ class PodFleet:
             if pod is None:
                 del self.mirrors[uid]
             else:
+                fresh = uid not in self.mirrors
                 self.mirrors[uid] = pod
+                static = self.workers.get((pod.metadata.annotations or {}).get(MIRROR_ANNOTATION, ""))
+                if fresh and static is not None:
+                    static.mirrored()
             self.mirrors_changed()
             return
         if pod is None:

@@ -55,6 +55,15 @@ class StatusPublisher:
         if status == self._wanted or (self._wanted is None and status == self._sent):
             return
         self._wanted = status
+        self._kick()
+
+    def send_again(self) -> None:
+        """The object is another one now (a mirror made anew), which has no status yet."""
+        self._sent = {}
+        if self._wanted is not None:
+            self._kick()
+
+    def _kick(self) -> None:
         if self._idle.is_set():
             self._idle.clear()
             spawn(self._send(), f"status of {self._path}")

@@ -136,6 +136,10 @@ class PodWorker:
                 self._interrupt()
         self._wake.set()
 
+    def mirrored(self) -> None:
+        """A static pod has a new mirror in the API."""
+        self._publisher.send_again()
+
     def end(self, verdict: Verdict) -> None:
         """Stops the pod for a reason of the node's own; it stays Failed in the API."""
         if self._verdict is None and self.stage is Stage.SYNC:

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from component_base import logs, tasks
 from component_base.clock import SystemClock
 from component_base.flags import FlagSet, Values, fail
-from component_base.grpc_channel import GrpcChannel
-from component_base.grpc_host import GrpcHost
+from component_base.http2.channel import Http2Channel
+from component_base.http2.host import Http2Host
 from component_base.rng import system_rng
 from component_base.rpc import RpcError, Service
 from kubelet.cri_shim import lifecycle
@@ -113,7 +113,7 @@ def assemble(settings: Settings, containerd: Containerd, values: Values) -> Part
 
 async def serve(values: Values, stop: asyncio.Event) -> int:
     await asyncio.to_thread(_prepare_socket, values["listen"])
-    channel = GrpcChannel(values["containerd"])
+    channel = Http2Channel(values["containerd"])
     containerd = Containerd(channel, values["containerd-namespace"], values["snapshotter"], LEASES)
     settings = Settings(
         root=values["root"],
@@ -137,7 +137,7 @@ async def serve(values: Values, stop: asyncio.Event) -> int:
     following = tasks.spawn(parts.lifecycle.follow(), "follow containerd's events")
     await parts.lifecycle.connected.wait()
     base = await parts.streaming.start(values["streaming-address"], values["streaming-port"])
-    host = GrpcHost(parts.services)
+    host = Http2Host(parts.services)
     host.add_listener(values["listen"])
     await host.start()
     logger.info("serving CRI on %s, streams on %s", values["listen"], base)

@@ -15,7 +15,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from component_base.clock import Clock
-from component_base.grpc_channel import GrpcChannel
+from component_base.http2.channel import Http2Channel
 from component_base.rng import Rng
 from component_base.rpc import Code, RpcError
 from kubelet.cri_shim.log_format import timestamp
@@ -68,7 +68,7 @@ class Containerd:
     """`lease_prefix` names whose leases are whose: the shim clears its own after a crash, and nobody else's."""
 
     def __init__(
-        self, channel: GrpcChannel, namespace: str, snapshotter: str = "overlayfs", lease_prefix: str = "skiff"
+        self, channel: Http2Channel, namespace: str, snapshotter: str = "overlayfs", lease_prefix: str = "skiff"
     ) -> None:
         self.lease_prefix = lease_prefix
         self._channel = channel

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from component_base.clock import SystemClock
-from component_base.grpc_channel import GrpcChannel
+from component_base.http2.channel import Http2Channel
 from component_base.rng import system_rng
 from kubelet.cri_shim.containerd_client import Containerd
 from kubelet.cri_shim.content_store import ContentStore
@@ -85,7 +85,7 @@ class Images:
 async def open_images(
     containerd: str, namespace: str = NAMESPACE, snapshotter: str = "overlayfs"
 ) -> AsyncIterator[Images]:
-    channel = GrpcChannel(containerd)
+    channel = Http2Channel(containerd)
     client = Containerd(channel, namespace, snapshotter)
     try:
         await client.ensure_namespace()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from component_base.clock import SystemClock
-from component_base.grpc_channel import GrpcChannel
+from component_base.http2.channel import Http2Channel
 from component_base.rng import system_rng
 from kubelet.cri_shim.containerd_client import Containerd
 from kubelet.cri_shim.content_store import ContentStore
@@ -31,7 +31,7 @@ class ImageStore:
 @asynccontextmanager
 async def open_images(layout: Layout) -> AsyncIterator[ImageStore]:
     """Talks to the containerd of this cluster. Raises RpcError when it does not answer."""
-    channel = GrpcChannel(f"unix://{layout.containerd_socket}")
+    channel = Http2Channel(f"unix://{layout.containerd_socket}")
     try:
         containerd = Containerd(channel, NAMESPACE, "overlayfs")
         await containerd.ensure_namespace()

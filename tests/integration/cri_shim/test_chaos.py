@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from component_base.grpc_channel import GrpcChannel
+from component_base.http2.channel import Http2Channel
 from component_base.rpc import RpcError
 from kubelet.cri_shim.containerd_client import Containerd
 from kubelet.cri_shim.settings import NAMESPACE
@@ -56,7 +56,7 @@ async def test_nothing_is_left_of_pods_whose_shim_was_killed(shim: Node, seed: i
         group.create_task(killer(shim, rng))
     for item in (await shim.runtime("ListPodSandbox", cri.ListPodSandboxRequest())).items:
         await shim.remove(item.id)
-    channel = GrpcChannel(f"unix://{shim.containerd_socket}")
+    channel = Http2Channel(f"unix://{shim.containerd_socket}")
     containerd = Containerd(channel, NAMESPACE)
     assert await containerd.tasks() == {}
     assert [each.id for each in await containerd.containers()] == []

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from component_base.grpc_channel import GrpcChannel
+from component_base.http2.channel import Http2Channel
 from component_base.pki import CertificateAuthority, Usage
 from component_base.rpc import ClientTls, RpcError
 from skiff_pb.etcd import rpc_pb2
@@ -147,9 +147,9 @@ class MemberProcess:
                 assert self.process.poll() is None, self.log
                 await asyncio.sleep(0.05)
 
-    def channel(self) -> GrpcChannel:
+    def channel(self) -> Http2Channel:
         tls = self.credentials.client() if self.credentials else None
-        return GrpcChannel(f"127.0.0.1:{self.client_port}", tls, connect_retry_seconds=0.2)
+        return Http2Channel(f"127.0.0.1:{self.client_port}", tls, connect_retry_seconds=0.2)
 
     def etcdctl(
         self, *arguments: str, check: bool = True, endpoints: str = "", stdin: str = "", certificate: bool = True

@@ -1,4 +1,4 @@
-"""Peers over real gRPC on the loopback: who may talk to whom, order, reconnection, snapshots."""
+"""Peers over real connections on the loopback: who may talk to whom, order, reconnection, snapshots."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 
 from component_base.clock import SystemClock
-from component_base.grpc_host import GrpcHost
+from component_base.http2.host import Http2Host
 from etcd_raft.ports import Member
 from etcd_raft.raft import Configuration, Entry, Kind, Message, SnapshotMeta
 from etcd_raft.transport import PeerHandler, PeerTransport, peer_service
@@ -83,10 +83,10 @@ class Pair:
         self.transport = PeerTransport(CLUSTER, 1, None, self.from_files, SystemClock(), NoTraffic(), silence)
         self.transport.listener = self.sender
         self.port = 0
-        self.host: GrpcHost | None = None
+        self.host: Http2Host | None = None
 
     async def listen(self) -> None:
-        self.host = GrpcHost([peer_service(PeerHandler(self.receiver, self.to_files, SystemClock()))])
+        self.host = Http2Host([peer_service(PeerHandler(self.receiver, self.to_files, SystemClock()))])
         self.port = self.host.add_listener(f"127.0.0.1:{self.port}")
         await self.host.start()
 

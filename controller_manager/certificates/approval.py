@@ -27,6 +27,7 @@ LEGACY_SIGNER = "kubernetes.io/legacy-unknown"
 COLLECTION = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 #: Not upstream's: it leaves serving certificates to people, since it does not compare names with addresses.
 SELF_SERVING = "selfnodeserving"
+SERVING_PATIENCE_SECONDS = 60.0
 AGENTS = frozenset({"system:kube-proxy", "system:cluster-dns"})
 
 
@@ -132,7 +133,9 @@ class ApprovalController:
             return None
         for subresource, message in questions(csr):
             if subresource == SELF_SERVING and not await self._is_its_own(csr):
-                continue
+                # A new node may ask a moment before its addresses are known here.
+                age = now - timestamps.parse_or(csr.metadata.creationTimestamp, 0.0)
+                return SERVING_PATIENCE_SECONDS / 20 if age < SERVING_PATIENCE_SECONDS else None
             if await self._may(csr, subresource):
                 await self._approve(csr, message, now)
                 return None

@@ -11,6 +11,10 @@ from typing import Any
 from skiff.cluster.settings import Settings
 
 KUBELET_CLIENT = "kube-apiserver-kubelet-client"
+BOOTSTRAPPERS = "system:bootstrappers:skiff:default-node-token"
+CLUSTER_INFO, CLUSTER_SETTINGS = "cluster-info", "skiff-settings"
+#: kubeadm's name for the Role that lets anybody read cluster-info.
+CLUSTER_INFO_READER = "kubeadm:bootstrap-signer-clusterinfo"
 LABELS = {"kubernetes.io/cluster-service": "true", "app.kubernetes.io/managed-by": "skiff"}
 
 
@@ -20,6 +24,8 @@ def objects(settings: Settings, ca_pem: str, server: str) -> list[tuple[str, dic
         ("/api/v1/namespaces/kube-system/services", dns_service(settings)),
         *roles(),
         ("/api/v1/namespaces/kube-public/configmaps", cluster_info(ca_pem, server)),
+        ("/api/v1/namespaces/kube-system/configmaps", cluster_settings(settings)),
+        *joining_roles(),
     ]
 
 
@@ -119,7 +125,7 @@ def controller_bindings() -> list[tuple[str, dict[str, Any]]]:
 
 def roles() -> list[tuple[str, dict[str, Any]]]:
     read = ["get", "list", "watch"]
-    bootstrappers = subject("Group", "system:bootstrappers:skiff:default-node-token")
+    bootstrappers = subject("Group", BOOTSTRAPPERS)
     default_account = {"kind": "ServiceAccount", "name": "default", "namespace": "kube-system"}
     signer = "certificates.k8s.io"
     return [
@@ -147,11 +153,62 @@ def roles() -> list[tuple[str, dict[str, Any]]]:
         role("skiff:node-serving", rule([signer], ["certificatesigningrequests/selfnodeserving"], ["create"])),
         binding("skiff:node-serving", "skiff:node-serving", subject("Group", "system:nodes")),
         role("skiff:node-agents", rule([signer], ["certificatesigningrequests/nodeagent"], ["create"])),
-        binding("skiff:node-agents", "skiff:node-agents", bootstrappers),
+        # Nodes too: theirs are renewed with the node's own identity, when the token has long ended.
+        binding("skiff:node-agents", "skiff:node-agents", bootstrappers, subject("Group", "system:nodes")),
+        # Whether the name that it wants is free.
+        role("skiff:get-nodes", rule([""], ["nodes"], ["get"])),
+        binding("skiff:get-nodes", "skiff:get-nodes", bootstrappers),
         # What the apiserver may do at kubelets: logs, exec, port-forward, statistics, and nothing in the API.
         binding("skiff:apiserver-to-kubelets", "system:kubelet-api-admin", subject("User", KUBELET_CLIENT)),
         *controller_bindings(),
     ]
+
+
+def _in_namespace(
+    namespace: str, name: str, config_map: str, *subjects: dict[str, str]
+) -> list[tuple[str, dict[str, Any]]]:
+    """A Role to read one ConfigMap, and who has it."""
+    group = "rbac.authorization.k8s.io"
+    collection = f"/apis/{group}/v1/namespaces/{namespace}"
+    metadata = {"name": name, "namespace": namespace, "labels": LABELS}
+    may = {**rule([""], ["configmaps"], ["get"]), "resourceNames": [config_map]}
+    role_ref = {"apiGroup": group, "kind": "Role", "name": name}
+    role_body = {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": metadata, "rules": [may]}
+    binding_body = {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": metadata,
+        "roleRef": role_ref,
+        "subjects": list(subjects),
+    }
+    return [(f"{collection}/roles", role_body), (f"{collection}/rolebindings", binding_body)]
+
+
+def joining_roles() -> list[tuple[str, dict[str, Any]]]:
+    """What a node reads before it has joined: the authority without any proof, the settings with its token."""
+    bootstrappers = subject("Group", BOOTSTRAPPERS)
+    return [
+        *_in_namespace("kube-public", CLUSTER_INFO_READER, CLUSTER_INFO, subject("User", "system:anonymous")),
+        *_in_namespace(
+            "kube-system", "skiff:node-settings", CLUSTER_SETTINGS, bootstrappers, subject("Group", "system:nodes")
+        ),
+    ]
+
+
+def cluster_settings(settings: Settings) -> dict[str, Any]:
+    """What a worker must agree on with the control plane."""
+    data = {
+        "serviceCIDR": settings.service_cidr,
+        "podCIDR": settings.pod_cidr,
+        "nodeCIDRMask": str(settings.node_cidr_mask),
+        "clusterDomain": settings.cluster_domain,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": CLUSTER_SETTINGS, "namespace": "kube-system", "labels": LABELS},
+        "data": data,
+    }
 
 
 def cluster_info(ca_pem: str, server: str) -> dict[str, Any]:
@@ -169,6 +226,6 @@ def cluster_info(ca_pem: str, server: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": "cluster-info", "namespace": "kube-public", "labels": LABELS},
+        "metadata": {"name": CLUSTER_INFO, "namespace": "kube-public", "labels": LABELS},
         "data": {"kubeconfig": yaml.safe_dump(kubeconfig, sort_keys=False)},
     }

@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from component_base.clock import SystemClock
-from skiff.cluster import certificates, host, host_files, launch, settings, status, teardown, user_kubeconfig
+from kubeclient.kubeconfig import KubeConfigError
+from skiff.cluster import certificates, host, host_files, joining, launch, settings, status, teardown, user_kubeconfig
 from skiff.cluster.layout import DEFAULT_STATE, Layout
 from skiff.cluster.settings import SettingsError
 from skiff.commands.output import Progress, stop, table
@@ -150,8 +151,15 @@ def certs_renew(state_dir: Path) -> None:
         wanted = settings.load(layout.settings)
     except SettingsError as error:
         stop(str(error))
-    if wanted is None or wanted.role != "control-plane":
-        stop(f"there is no control plane in {layout.state}; a worker renews its certificates by itself")
-    for name in certificates.ensure(wanted, layout, SystemClock(), renew=True):
+    if wanted is None:
+        stop(f"there is no cluster in {layout.state}; `skiff up` makes one")
+    try:
+        if wanted.role == "worker":  # its kubelet renews its own by itself
+            renewed = asyncio.run(joining.renew_agents(wanted, layout, SystemClock(), force=True))
+        else:
+            renewed = certificates.ensure(wanted, layout, SystemClock(), renew=True)
+    except (SettingsError, KubeConfigError) as error:
+        stop(str(error))
+    for name in renewed:
         click.echo(name)
     click.echo("Clients (kubelet, scheduler, …) read theirs at their next start; `skiff up` refreshes your context.")

@@ -15,11 +15,21 @@ import httpx
 from apimachinery.errors import StatusError
 from component_base.clock import Clock, SystemClock
 from component_base.rpc import RpcError
-from kubeclient.kubeconfig import KubeConfig
+from kubeclient.kubeconfig import KubeConfig, KubeConfigError
 from kubeclient.rest import RestClient
 from kubelet.cri_shim.pause_image import DEFAULT_PAUSE_IMAGE, pause_image
 from kubelet.cri_shim.toolbox_image import NoBusyboxError, toolbox_image
-from skiff.cluster import certificates, first_objects, host, host_files, launch, settings, status, user_kubeconfig
+from skiff.cluster import (
+    certificates,
+    first_objects,
+    host,
+    host_files,
+    joining,
+    launch,
+    settings,
+    status,
+    user_kubeconfig,
+)
 from skiff.cluster.images import open_images
 from skiff.cluster.layout import DEFAULT_STATE, Layout
 from skiff.cluster.settings import Settings, SettingsError
@@ -99,6 +109,9 @@ def up(
     try:
         wanted = decide(layout, {k: v for k, v in given.items() if v is not None}, apiserver_port)
         asyncio.run(bring_up(Cluster(wanted, layout), clock, progress, wait))
+        if wanted.role == "worker":
+            click.echo(f"\nThis host is node {wanted.node_name} of {wanted.server}.")
+            return
         if write_context:
             write_user_context(Cluster(wanted, layout), progress)
     except (SettingsError, user_kubeconfig.KubeconfigError) as error:
@@ -148,8 +161,13 @@ async def bring_up(cluster: Cluster, clock: Clock, progress: Progress, wait: boo
             raise SettingsError(problem)
         launch.start_supervisor(layout)
     if wanted.role != "control-plane":
+        if running == 0 and await renew_agents(cluster, clock):
+            progress.say(f"renewed certificates in {layout.kubeconfigs}")
         await follow_start(layout, clock, progress)
         await load_own_images(wanted, layout, progress)
+        if wait:
+            await wait_for_node(cluster, clock, progress)
+        (layout.kubeconfigs / joining.BOOTSTRAP).unlink(missing_ok=True)  # the node has an identity of its own now
         return
     apiserver_is_ready = asyncio.Event()
     # Several services wait for their roles: these are written while the others still start.
@@ -209,8 +227,19 @@ async def write_first_objects(cluster: Cluster, apiserver_is_ready: asyncio.Even
         progress.say(f"{created} first objects: roles, Service kube-dns, cluster-info")
 
 
+async def renew_agents(cluster: Cluster, clock: Clock) -> list[str]:
+    """A worker whose control plane is away starts with what it has."""
+    if not (cluster.layout.kubeconfigs / "kubelet.conf").exists():
+        return []
+    try:
+        return await joining.renew_agents(cluster.settings, cluster.layout, clock)
+    except (SettingsError, KubeConfigError):
+        return []
+
+
 async def wait_for_node(cluster: Cluster, clock: Clock, progress: Progress) -> None:
-    client = RestClient(KubeConfig.load(cluster.layout.admin_kubeconfig), "skiff")
+    own = "admin.conf" if cluster.settings.role == "control-plane" else "kubelet.conf"
+    client = RestClient(KubeConfig.load(cluster.layout.kubeconfigs / own), "skiff")
     name = cluster.settings.node_name
     try:
         if said := await first_objects.wait_for_node(client, name, clock, NODE_SECONDS):

@@ -6,6 +6,7 @@ SPDY and WebSocket end in the container runtime's streaming server; nothing here
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterable
 
 from apimachinery import errors
@@ -31,6 +32,8 @@ async def splice(transport: Transport, target: Target, scope: Scope) -> None:
     try:
         far_writer.write(request_head(scope, target))
         near_reader, near_writer = await upgrade.hijack()
+        for writer in (near_writer, far_writer):
+            watch_peer(writer)
         try:
             await _both_ways((near_reader, near_writer), (far_reader, far_writer))
         finally:
@@ -50,6 +53,17 @@ async def _both_ways(
         await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
         up.cancel()
         down.cancel()
+
+
+def watch_peer(writer: asyncio.StreamWriter) -> None:
+    """Sessions have no end of their own: without this, peers that lost their power would hold connections for ever."""
+    connection = writer.get_extra_info("socket")
+    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

@@ -72,6 +72,7 @@ class StoredObjects:
                 raise
 
     def on_change(self, info: ResourceInfo, callback: Callable[[JSON | None, JSON | None], None]) -> None:
+        """What is decoded for listeners is not kept: some follow all pods of a cluster."""
         cache = self._feed.cache(info)
         for entry in list(cache.entries.values()):
             callback(None, entry.peek())

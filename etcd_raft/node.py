@@ -204,7 +204,8 @@ class RaftNode:
         except OSError as problem:
             self._failure = "the write-ahead log failed"
             raise StoppedError(
-                f"cannot write the log, and what reached the disk is unknown now: {problem}; mend it and start again"
+                "cannot write the log, and what reached the disk is unknown now: "
+                f"{problem.strerror or problem}; free or mend the disk, then start again"
             ) from None
 
     async def _on_disk(self, work: Callable[[], None]) -> None:

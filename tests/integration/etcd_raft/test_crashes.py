@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from component_base.rng import seeded
-from tests.integration.etcd_raft.processes import Credentials, MemberProcess, Writers, contents, status
+from component_base.rpc import RpcError
+from skiff_pb.etcd import rpc_pb2
+from tests.integration.etcd_raft.processes import KV, Credentials, MemberProcess, Writers, contents, status
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS") or 6)
 
@@ -164,3 +167,49 @@ async def test_a_leader_that_stands_still_is_replaced_and_follows_when_it_wakes(
     assert (await status(sleeper)).leader != (await status(sleeper)).header.member_id
     found = await contents(sleeper)
     assert {k: found.get(k) for k in writers.acknowledged} == writers.acknowledged
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
+@pytest.mark.timeout(120)
+async def test_a_full_disk_ends_the_member_and_loses_nothing(small_disk: Path) -> None:
+    member = MemberProcess.make("one", small_disk, None, "--snapshot-count=1000000")
+    try:
+        member.start()
+        await member.ready()
+        written = await written_until_refused(member)
+        assert member.process is not None
+        assert member.process.wait(10) == 1
+        assert "No space left on device; free or mend the disk" in member.log
+        enlarge(small_disk)
+        member.start()
+        await member.ready()
+        assert set(await contents(member)) >= {b"k%d" % n for n in range(written)}
+    finally:
+        member.end()
+
+
+async def written_until_refused(member: MemberProcess) -> int:
+    channel, written = member.channel(), 0
+    try:
+        while True:
+            put = rpc_pb2.PutRequest(key=b"k%d" % written, value=bytes(200_000))
+            await channel.unary(KV, "Put", put, timeout=10.0)
+            written += 1
+    except RpcError:
+        return written
+    finally:
+        await channel.close()
+
+
+def enlarge(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)

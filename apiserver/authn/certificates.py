@@ -6,6 +6,7 @@ outlive its certificate, and since TLS accepts certificates of several authoriti
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from component_base.clock import Clock
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 UID_OID = ObjectIdentifier("1.3.6.1.4.1.57683.2")  # kubernetes.io's own subject attribute
 REMEMBERED = 512
+RECHECK_SECONDS = 10.0
+log = logging.getLogger(__name__)
 
 
 def load_authorities(path: str | Path) -> list[x509.Certificate]:
@@ -31,6 +34,36 @@ def load_authorities(path: str | Path) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(Path(path).read_bytes())
     except ValueError as error:
         raise ValueError(f"{path} holds no PEM certificates: {error}") from error
+
+
+class AuthorityFile:
+    """The authorities of a file, read again when it changes; a broken file leaves those that were read before."""
+
+    def __init__(self, path: str | Path, clock: Clock) -> None:
+        """Raises FileNotFoundError, or ValueError naming the file."""
+        self._path = Path(path)
+        self._clock = clock
+        self._stamp = self._path.stat().st_mtime_ns
+        self._looked = clock.monotonic()
+        self.authorities: Sequence[x509.Certificate] = load_authorities(path)
+
+    def refresh(self) -> bool:
+        """Whether others are believed now than before."""
+        now = self._clock.monotonic()
+        if now - self._looked < RECHECK_SECONDS:
+            return False
+        self._looked = now
+        try:
+            stamp = self._path.stat().st_mtime_ns
+            if stamp == self._stamp:
+                return False
+            self.authorities = load_authorities(self._path)
+        except (OSError, ValueError) as error:
+            log.warning("keeping the authorities that were read before: %s", error)
+            return False
+        self._stamp = stamp
+        log.info("client certificates are now checked by what %s holds", self._path)
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +76,14 @@ class _Checked:
 class AuthorityPool:
     """Tells whether a certificate was issued by one of these authorities and is good for clients at this moment."""
 
-    authorities: Sequence[x509.Certificate]
+    file: AuthorityFile
     clock: Clock
     _seen: OrderedDict[bytes, _Checked] = field(default_factory=OrderedDict)
 
     def verify(self, der: bytes) -> x509.Certificate | None:
         """None: of another authority. Raises TokenRefused for one of ours that is expired or not for clients."""
+        if self.file.refresh():
+            self._seen.clear()
         checked = self._seen.get(der)
         if checked is None:
             try:
@@ -71,7 +106,7 @@ class AuthorityPool:
         return certificate
 
     def _chains(self, certificate: x509.Certificate) -> bool:
-        for authority in self.authorities:
+        for authority in self.file.authorities:
             if certificate.issuer != authority.subject:
                 continue
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apiserver.authn import jwt
 from apiserver.authn.bootstrap_token import BootstrapTokens
-from apiserver.authn.certificates import AuthorityPool, ClientCertificates, load_authorities
+from apiserver.authn.certificates import AuthorityFile, AuthorityPool, ClientCertificates
 from apiserver.authn.chain import BearerToken, RequestAuthenticator, TokenAuthenticator, TokenChain
 from apiserver.authn.request_header import HeaderNames, RequestHeader
 from apiserver.authn.service_account import Keys, ServiceAccountTokens
@@ -37,10 +37,10 @@ def build(values: Values, objects: Objects, clock: Clock) -> RequestAuthenticato
     """Raises FileNotFoundError or ValueError that name the file which is missing or wrong."""
     members: list[Authenticator] = []
     if values["requestheader-client-ca-file"]:
-        pool = AuthorityPool(load_authorities(values["requestheader-client-ca-file"]), clock)
+        pool = AuthorityPool(AuthorityFile(values["requestheader-client-ca-file"], clock), clock)
         members.append(RequestHeader(pool, values["requestheader-allowed-names"], header_names(values)))
     if values["client-ca-file"]:
-        members.append(ClientCertificates(AuthorityPool(load_authorities(values["client-ca-file"]), clock)))
+        members.append(ClientCertificates(AuthorityPool(AuthorityFile(values["client-ca-file"], clock), clock)))
     tokens = TokenChain(token_members(values, objects, clock))
     members.append(BearerToken(tokens))
     return RequestAuthenticator(members, tokens, values["anonymous-auth"])

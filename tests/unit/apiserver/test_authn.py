@@ -3,6 +3,7 @@
 import base64
 import csv
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,24 @@ class TestCertificates:
         assert await chain.authenticate(credentials)
         clock.advance(2 * 86400)
         assert (await refused(chain, credentials)).code == 401
+
+    async def test_authorities_can_be_exchanged(
+        self, chain: RequestAuthenticator, authority: CertificateAuthority, tmp_path: Path, clock: ManualClock
+    ) -> None:
+        old = Credentials({}, der(authority.issue("jane").certificate))
+        other = CertificateAuthority.create("ca2", clock=clock)
+        new = Credentials({}, der(other.issue("joe").certificate))
+        assert await chain.authenticate(new) == ANONYMOUS
+        (tmp_path / "ca.crt").write_bytes(other.certificate_pem)
+        os.utime(tmp_path / "ca.crt", (START, START))
+        clock.advance(11)
+        user = await chain.authenticate(new)
+        assert user is not None
+        assert user.name == "joe"
+        assert await chain.authenticate(old) == ANONYMOUS
+        (tmp_path / "ca.crt").write_text("broken")
+        clock.advance(11)
+        assert await chain.authenticate(new) != ANONYMOUS
 
     async def test_a_server_certificate_is_none_of_a_client(
         self, chain: RequestAuthenticator, authority: CertificateAuthority

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from component_base.clock import Clock, SystemClock
-from component_base.grpc_channel import GrpcChannel
+from component_base.http2.channel import Http2Channel
 from component_base.rng import system_rng
 from kubeclient.events import EventRecorder
 from kubeclient.kubeconfig import KubeConfig
@@ -41,8 +41,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Until `stop`. Raises KubeConfigError and OSError with a sentence for the user before anything is started."""
     clock = SystemClock()
     client = RestClient(await ensure_identity(settings, clock), "kubelet", clock, max_connections=IDLE_CONNECTIONS)
-    images = GrpcChannel(settings.image_endpoint) if settings.image_endpoint else None
-    runtime = CriClient(GrpcChannel(settings.runtime_endpoint), images)
+    images = Http2Channel(settings.image_endpoint) if settings.image_endpoint else None
+    runtime = CriClient(Http2Channel(settings.runtime_endpoint), images)
     events = EventRecorder(client, "kubelet", settings.hostname, clock)
     agent = Agent(settings, client, runtime, events, clock, await asyncio.to_thread(read_machine))
     agent.state.ips = (settings.node_ip or outward_address(),)

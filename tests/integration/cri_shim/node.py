@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from component_base.grpc_channel import GrpcChannel
+from component_base.http2.channel import Http2Channel
 from component_base.rpc import RpcError
 from kubelet.cri_shim.containerd_config import containerd_config
 from kubelet.cri_shim.image_store import open_images
@@ -40,7 +40,7 @@ class Node:
         self.socket = self.containerd_socket if own_plugin else folder / "cri.sock"
         self.containerd: subprocess.Popen[bytes] | None = None
         self.shim: subprocess.Popen[bytes] | None = None
-        self._channel: GrpcChannel | None = None
+        self._channel: Http2Channel | None = None
         self.pods = 0
 
     def prepare(self) -> None:
@@ -134,7 +134,7 @@ class Node:
     async def ready(self) -> None:
         if self._channel is not None:
             await self._channel.close()
-        self._channel = GrpcChannel(f"unix://{self.socket}")
+        self._channel = Http2Channel(f"unix://{self.socket}")
         await self.answering()
 
     async def answering(self) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from component_base.clock import SystemClock
-from component_base.grpc_channel import GrpcChannel
+from component_base.http2.channel import Http2Channel
 from kubelet.agent import Agent
 from kubelet.cri.client import CriClient
 from kubelet.node.machine import read_machine
@@ -177,7 +177,7 @@ class Kubelet:
 @pytest.fixture
 async def kubelet(runtime_socket: Path, tmp_path: Path) -> AsyncIterator[Kubelet]:
     api, events, clock = FakeApi(), RecordedEvents(), SystemClock()
-    runtime = CriClient(GrpcChannel(f"unix://{runtime_socket}"))
+    runtime = CriClient(Http2Channel(f"unix://{runtime_socket}"))
     settings = Settings(
         "node-1",
         node_ip="127.0.0.1",

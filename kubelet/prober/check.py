@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import grpc
-import grpc.aio
-
 from kubelet.cri.runtime import Containers, RuntimeFailure
 from kubelet.pod import Container, GRPCAction, HTTPGetAction, Probe, TCPSocketAction
 
@@ -159,6 +156,9 @@ async def _exchange(tls: bool, host: str, port: int, path: str, headers: Mapping
 
 async def check_grpc(action: GRPCAction, host: str, timeout: float) -> Outcome:
     """grpc.health.v1: one string in, one enum out, so the messages are written and read by hand."""
+    import grpc  # Few pods have such a probe, and it is large.
+    import grpc.aio
+
     name = (action.service or "").encode()
     request = b"\x0a" + _varint(len(name)) + name if name else b""
     address = _joined(host, action.port)

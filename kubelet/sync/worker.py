@@ -47,7 +47,9 @@ log = logging.getLogger(__name__)
 JSON = dict[str, Any]
 RESYNC = 300.0
 RETRY = 2.0
+MAX_RETRY = 30.0
 VOLUME_RETRY = 2.0
+MAX_RETRY = 30.0
 PULL_STATUS_SECONDS = 3.0
 """How long a failed pull shows as ErrImagePull before it shows as ImagePullBackOff."""
 ENDED = ("Succeeded", "Failed")
@@ -110,6 +112,7 @@ class PodWorker:
         self._gone = False
         self._verdict: Verdict | None = None
         self._refresh = True
+        self._retry = RETRY
         self._sized: dict[str, str] = {}
         """Container id -> the resources it was given last."""
 
@@ -161,11 +164,13 @@ class PodWorker:
             try:
                 async with asyncio.timeout(None) as self._guard:
                     await self._round()
+                    self._retry = RETRY
             except TimeoutError:
                 self._wake.set()
             except (RuntimeFailure, StatusError, httpx.HTTPError, OSError) as error:
                 log.warning("pod %s: %s: %s", self.pod.full_name, type(error).__name__, error)
-                self._at(self._parts.clock.now() + RETRY)
+                self._at(self._parts.clock.now() + self._retry)
+                self._retry = min(self._retry * 2, MAX_RETRY)
             finally:
                 self._guard = None
 

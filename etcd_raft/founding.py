@@ -7,6 +7,7 @@ founder with an empty folder first asks the others whether they know it already.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from component_base.http2.channel import Http2Channel
 from component_base.rpc import ClientTls, RpcError
 from etcd_raft import roster
 from etcd_raft.ports import Member
+from etcd_raft.raft import Change, ChangeKind, EntryKind
+from etcd_raft.raft.membership import MembershipError, decode_change
+from etcd_raft.roster import MemberWords, Roster
 from etcd_raft.settings import Settings
 from etcd_raft.storage import Restart, Storage
 from etcd_raft.transport.addresses import parse_url
@@ -51,7 +55,12 @@ async def establish(settings: Settings, storage: Storage) -> Origin:
     members = founders(settings)
     if await asyncio.to_thread(storage.exists):
         bootstrap = members if settings.is_new_cluster else ()
-        return Origin(await asyncio.to_thread(storage.open, bootstrap))
+        restart = await asyncio.to_thread(storage.open, bootstrap)
+        if settings.force_new_cluster:
+            restart = await asyncio.to_thread(stand_alone, storage, restart)
+        return Origin(restart)
+    if settings.force_new_cluster:
+        raise FoundingError(f"--force-new-cluster goes on from what a lost cluster left; {settings.data_dir} is empty")
     others = [url for m in members if m.name != settings.name for url in m.peer_urls]
     own = next(member for member in members if member.name == settings.name)
     answers = await asyncio.gather(*(ask_members(url, settings.peer_client_tls) for url in others))
@@ -67,6 +76,32 @@ async def establish(settings: Settings, storage: Storage) -> Origin:
         nameless = [Member(m.id, "", m.peer_urls, ()) for m in members]
         return Origin(await asyncio.to_thread(storage.create, identity, nameless))
     return await _join(settings, storage, known)
+
+
+def stand_alone(storage: Storage, restart: Restart) -> Restart:
+    """--force-new-cluster: the others are lost for good; go on alone with all that this member holds.
+
+    What it holds may include entries that were never acknowledged; without a majority nobody can tell them apart, and
+    dropping them could drop acknowledged ones.
+    """
+    known = Roster.decode(restart.snapshot.header.membership) if restart.snapshot is not None else Roster()
+    for entry in restart.entries:
+        if entry.kind is not EntryKind.NORMAL:
+            change = decode_change(entry.data)
+            with contextlib.suppress(MembershipError):
+                known.check(change)
+                known.apply(change)
+    own = restart.identity.member_id
+    words = roster.encode_words(MemberWords(0, 0))
+    changes = []
+    mine = known.get(own)
+    if mine is None:
+        raise FoundingError(f"member {own:x} is not part of the cluster in its data folder; it cannot go on alone")
+    if mine.is_learner:
+        changes.append(Change(ChangeKind.ADD_VOTER, own, words))
+    changes += [Change(ChangeKind.REMOVE, member.id, words) for member in known.members() if member.id != own]
+    log.warning("going on alone: %d other members are removed from the cluster", len(known.members()) - 1)
+    return storage.take_over(restart, changes)
 
 
 async def _join(settings: Settings, storage: Storage, known: Sequence[peer_pb2.MembersReply]) -> Origin:

@@ -28,6 +28,7 @@ class Settings:
     initial_cluster: dict[str, tuple[str, ...]]
     """Peer URLs by member name."""
     is_new_cluster: bool
+    force_new_cluster: bool
     cluster_token: str
     client_tls: ServerTls | None
     peer_tls: ServerTls | None
@@ -63,6 +64,7 @@ def flag_set() -> FlagSet:
     flags.string("initial-cluster", "", "members of the new cluster: name=peer-url,…")
     flags.choice("initial-cluster-state", "new", ("new", "existing"), "found a cluster, or join one after `member add`")
     flags.string("initial-cluster-token", "etcd-cluster", "tells clusters apart whose addresses are the same")
+    flags.boolean("force-new-cluster", False, "go on alone with this member's data; the others are lost for good")
     for prefix, what in (("", "client"), ("peer-", "peer")):
         flags.string(f"{prefix}cert-file", "", f"certificate of the {what} listeners")
         flags.string(f"{prefix}key-file", "", f"key of --{prefix}cert-file")
@@ -140,6 +142,7 @@ def _settings(values: Values) -> Settings:
         advertise_peer_urls=peer_urls,
         initial_cluster=_initial_cluster(values),
         is_new_cluster=values["initial-cluster-state"] == "new",
+        force_new_cluster=values["force-new-cluster"],
         cluster_token=values["initial-cluster-token"],
         client_tls=_server_tls(values, "", client),
         peer_tls=_server_tls(values, "peer-", peer),

@@ -116,6 +116,17 @@ class Storage:
             raise CorruptionError(f"{self._wal_directory}: the log does not continue snapshot {base}: {reason}")
         return Restart(found.identity, snapshot, found.hard_state, entries)
 
+    def take_over(self, restart: Restart, changes: Sequence[Change]) -> Restart:
+        """Declare the whole log committed, with these membership changes behind it: nobody else is left to ask."""
+        base = restart.entries[-1].index if restart.entries else restart.meta.index
+        term = restart.hard_state.term
+        added = tuple(
+            Entry(base + n, term, encode_change(change), EntryKind.MEMBERSHIP) for n, change in enumerate(changes, 1)
+        )
+        hard_state = HardState(term, restart.hard_state.vote, base + len(added))
+        self.wal.append(hard_state, added)
+        return Restart(restart.identity, restart.snapshot, hard_state, (*restart.entries, *added))
+
     def persist(self, ready: Ready) -> None:
         """Steps 2 to 4 of `Ready`. The file of a received snapshot is durable already; its marker is written here."""
         marker = Marker(ready.snapshot.index, ready.snapshot.term) if ready.snapshot is not None else None

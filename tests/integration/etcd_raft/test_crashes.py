@@ -213,3 +213,29 @@ async def written_until_refused(member: MemberProcess) -> int:
 
 def enlarge(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
+
+
+@pytest.mark.timeout(120)
+async def test_the_last_of_three_goes_on_alone_when_told_to(three: list[MemberProcess]) -> None:
+    for member in three:
+        member.start(cluster_of(three))
+    for member in three:
+        await member.ready()
+    writers = Writers(*three)
+    await writers.write(8, asyncio.Event(), count=500)
+    survivor = three[1]
+    for member in three:
+        member.kill()
+    survivor.extra = (*survivor.extra, "--force-new-cluster")
+    survivor.start(cluster_of(three))
+    await survivor.ready()
+    found = await contents(survivor)
+    missing = [k for k in writers.acknowledged if k not in found]
+    assert len(missing) < 20, "what only the other two had acknowledged is lost with them; it was in flight to this one"
+    assert len(survivor.etcdctl("member", "list").strip().splitlines()) == 1
+    survivor.etcdctl("put", "alone", "1")
+    survivor.kill()
+    survivor.extra = survivor.extra[:-1]
+    survivor.start(cluster_of(three))
+    await survivor.ready()
+    assert survivor.etcdctl("get", "alone", "--print-value-only").strip() == "1"

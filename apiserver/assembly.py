@@ -89,12 +89,9 @@ class Assembly:
             "scheduler": https_probe(SCHEDULER_PORT),
             "etcd-0": self.health.checks["etcd"],
         }
-        shell = app.Shell(
-            Discovery(self.catalog, external),
-            OpenApi(self.catalog, app.VERSION["gitVersion"]),
-            signed.documents,
-            app.build(self.catalog, self.health, signed.documents, Path(values["log-dir"])),
-        )
+        discovery, openapi = Discovery(self.catalog, external), OpenApi(self.catalog, app.VERSION["gitVersion"])
+        folder = Path(values["log-dir"])
+        shell = app.Shell(self.catalog, discovery, openapi, self.health, signed.documents, folder)
         limits = Limits(
             values["max-requests-inflight"], values["max-mutating-requests-inflight"], values["request-timeout"]
         )

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from apiserver.endpoints.exchange import Exchange
+
+KINDS = ("healthz", "livez", "readyz")
+TEXT = "text/plain; charset=utf-8"
 Check = Callable[[], Awaitable[str]]
 """Answers "" when all is well, else what is wrong."""
 
@@ -15,6 +19,23 @@ class Health:
 
     checks: dict[str, Check] = field(default_factory=dict)
     ready_only: set[str] = field(default_factory=set)
+
+    async def __call__(self, exchange: Exchange) -> bool:
+        """Whether the path was one of health's: `/readyz`, with `?verbose`, or one check by its name."""
+        kind, _, name = exchange.path.strip("/").partition("/")
+        if kind not in KINDS or exchange.method not in ("GET", "HEAD"):
+            return False
+        if not name:
+            well, text = await self.report(kind, {value for key, value in exchange.pairs if key == "exclude"})
+            shown = text if "verbose" in exchange.query or not well else "ok"
+        elif name in self.checks:
+            problem = await self.checks[name]()
+            well, shown = not problem, f"internal server error: {problem}\n" if problem else "ok"
+        else:
+            await exchange.answer(404, b"404 page not found\n", TEXT)
+            return True
+        await exchange.answer(200 if well else 500, shown.encode(), TEXT, [(b"x-content-type-options", b"nosniff")])
+        return True
 
     async def report(self, kind: str, excluded: set[str]) -> tuple[bool, str]:
         """(all well, text with a line for each check)."""

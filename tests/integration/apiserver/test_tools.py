@@ -85,3 +85,28 @@ def test_the_official_client_works(server: ApiServer, namespace: str) -> None:
         core.read_namespaced_config_map("c", namespace)
     assert missing.value.status == 404
     made.close()
+
+
+def test_plain_paths(server: ApiServer) -> None:
+    with server.http() as http, server.anonymous() as stranger:
+        assert http.get("/healthz").text == "ok"
+        verbose = http.get("/readyz", params={"verbose": ""}).text
+        assert "[+]etcd ok\n" in verbose
+        assert verbose.endswith("readyz check passed\n")
+        assert http.get("/livez/ping").text == "ok"
+        assert http.get("/livez/none").status_code == 404
+        assert http.get("/version").json()["minor"] == "36"
+        paths = http.get("/").json()["paths"]
+        assert {"/api/v1", "/apis/apps/v1", "/healthz", "/metrics", "/readyz/etcd"} <= set(paths)
+        assert "apiserver_request_total{" in http.get("/metrics").text
+        assert http.get("/nowhere").json()["reason"] == "NotFound"
+        assert http.post("/metrics").status_code == 405
+        assert "<pre>" in http.get("/logs/").text
+        assert http.get("/logs/%2e%2e/etc/passwd").status_code == 404
+        assert stranger.get("/readyz").status_code == 200
+        assert stranger.get("/version").status_code == 200
+        refused = stranger.get("/")
+        assert refused.status_code == 403
+        assert refused.json()["message"] == 'forbidden: User "system:anonymous" cannot get path "/"'
+        wrong = stranger.get("/", headers={"authorization": "Bearer wrong"})
+        assert (wrong.status_code, wrong.json()["message"]) == (401, "Unauthorized")

@@ -1,0 +1,73 @@
+"""The pages for people and their tools: metrics, logs and the index, on FastAPI.
+
+Imported when the first of them is asked for: FastAPI and pydantic take a third of the time an apiserver has to start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+
+from apimachinery import errors
+from apiserver.app import VERSION
+from apiserver.health import Health
+from apiserver.registry.catalog import Catalog
+from apiserver.tokens.documents import Document
+from component_base import metrics
+
+_PLAIN_PATHS = ("/healthz", "/livez", "/readyz", "/logs", "/metrics", "/openapi/v2", "/openapi/v3", "/version")
+
+
+def build(catalog: Catalog, health: Health, documents: Mapping[str, Document], log_folder: Path) -> FastAPI:
+    app = FastAPI(title="Kubernetes", version=VERSION["gitVersion"], docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.exception_handler(404)
+    @app.exception_handler(405)
+    async def missing(request: Request, error: Exception) -> JSONResponse:
+        code = getattr(error, "status_code", 404)
+        status = errors.method_not_allowed() if code == 405 else errors.path_not_found()
+        return JSONResponse(status.body(), status.code)
+
+    @app.get("/")
+    async def index() -> JSONResponse:
+        return JSONResponse({"paths": paths(catalog, health, documents)})
+
+    @app.get("/metrics")
+    def exposition() -> Response:
+        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+    _add_logs(app, log_folder)
+    return app
+
+
+def paths(catalog: Catalog, health: Health, documents: Mapping[str, Document]) -> list[str]:
+    found = ["/api", "/api/v1", "/apis", "/apis/"]
+    for group, versions in catalog.groups():
+        if group:
+            found += [f"/apis/{group}", *(f"/apis/{group}/{version}" for version in versions)]
+    for kind in ("healthz", "livez", "readyz"):
+        found += [f"/{kind}/{name}" for name in health.checks]
+    return sorted({*found, *_PLAIN_PATHS, *documents})
+
+
+def _add_logs(app: FastAPI, folder: Path) -> None:
+    """The files of the log folder, as `kubectl get --raw /logs/` shows them."""
+
+    @app.get("/logs")
+    @app.get("/logs/")
+    def listing() -> Response:
+        names = (
+            sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir()) if folder.is_dir() else []
+        )
+        lines = "".join(f'<a href="{name}">{name}</a>\n' for name in names)
+        return Response(f"<!doctype html>\n<pre>\n{lines}</pre>\n", media_type="text/html")
+
+    @app.get("/logs/{name:path}")
+    def one(name: str) -> Response:
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder.resolve()) or not path.is_file():
+            return JSONResponse(errors.path_not_found().body(), 404)
+        return FileResponse(path, media_type="text/plain")

@@ -16,6 +16,8 @@ from apimachinery.resources import ResourceInfo
 from apiserver.authz.rbac import rbac_resource
 from apiserver.bootstrap.cluster_roles import BINDINGS, CLUSTER_ROLES
 from apiserver.bootstrap.controller_roles import CONTROLLER_BINDINGS, CONTROLLER_ROLES
+from apiserver.bootstrap.flow_control import GROUP as FLOW_CONTROL
+from apiserver.bootstrap.flow_control import flow_schemas, priority_levels
 from apiserver.bootstrap.namespace_roles import NAMESPACE_BINDINGS, NAMESPACE_ROLES
 from apiserver.bootstrap.reconcile import reconcile
 from apiserver.ports import JSON, Objects
@@ -49,6 +51,8 @@ async def run(values: Values, objects: Objects) -> None:
     await _bounded(
         [
             *(reconcile(objects, obj) for obj in wanted),
+            *(ensure(objects, _flow_control("prioritylevelconfigurations"), obj) for obj in priority_levels()),
+            *(ensure(objects, _flow_control("flowschemas"), obj) for obj in flow_schemas()),
             *(ensure_priority_class(objects, priority_class(*entry)) for entry in PRIORITY_CLASSES),
             publish_trust(objects, trust),
         ]
@@ -149,6 +153,12 @@ def priority_class(name: str, value: int, description: str) -> JSON:
         "value": value,
         "description": description,
     }
+
+
+def _flow_control(plural: str) -> ResourceInfo:
+    info = resources.find(FLOW_CONTROL, "v1", plural)
+    assert info is not None
+    return info
 
 
 def _core(plural: str) -> ResourceInfo:

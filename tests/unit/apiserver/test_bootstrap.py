@@ -52,6 +52,19 @@ async def test_a_fresh_cluster(objects: MemoryObjects) -> None:
     assert edit["aggregationRule"] == {"clusterRoleSelectors": [{"matchLabels": {f"{RBAC}/aggregate-to-edit": "true"}}]}
 
 
+async def test_flow_control_is_there_to_be_read(objects: MemoryObjects) -> None:
+    group = "flowcontrol.apiserver.k8s.io"
+    levels = {one["metadata"]["name"]: one["spec"] for one in objects.list(info("prioritylevelconfigurations", group))}
+    assert len(levels) == 8
+    assert levels["exempt"]["type"] == "Exempt"
+    schemas = {one["metadata"]["name"]: one["spec"] for one in objects.list(info("flowschemas", group))}
+    assert len(schemas) == 11
+    assert all(spec["priorityLevelConfiguration"]["name"] in levels for spec in schemas.values())
+    assert schemas["probes"]["rules"][0]["nonResourceRules"] == [
+        {"verbs": ["get"], "nonResourceURLs": ["/healthz", "/readyz", "/livez"]}
+    ]
+
+
 async def test_a_second_start_writes_nothing(objects: MemoryObjects) -> None:
     before = objects.writes
     await bootstrap.run(values_of(), objects)

@@ -111,14 +111,14 @@ class _WithDuplicates(dict[str, Any]):
 def duplicates(data: bytes, value: Any) -> list[str]:
     """A sentence for every field that occurs more than once in the text whose value is given.
 
-    Written back, a text without blanks keeps its length unless a duplicate was lost, which spares most bodies the
-    second, slower parse. What cannot be written back is nested too deep to be stored, and refused here.
+    Written back, a text keeps its length (if it has no blanks) and its number of colons (if none is spelled by an
+    escape) unless a duplicate was lost, which spares most bodies the second, slower parse. What cannot be written back is nested too deep to be stored, and refused here.
     """
     try:
         written = orjson.dumps(value)
     except (TypeError, ValueError):
         raise SyntaxProblem("exceeded max depth") from None
-    if len(data.strip()) == len(written):
+    if len(data.strip()) == len(written) or (b"\\u" not in data and data.count(b":") == written.count(b":")):
         return []
     again = _with_duplicates(data)
     return list(dict.fromkeys(_named(again, None)))[:_MAX_DUPLICATES]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 SUBDOMAIN = LABEL + r"(\." + LABEL + ")*"
@@ -263,20 +264,25 @@ def masked(value: str) -> str:
 
 def ip_address(value: str) -> list[str]:
     """An address in a field from before strict parsing; leading zeros and mapped addresses have their own sentences."""
+    return list(_ip_address(value))
+
+
+@lru_cache(maxsize=8192)
+def _ip_address(value: str) -> tuple[str, ...]:
     try:
         address = ipaddress.ip_address(value)
     except ValueError:
         if re.fullmatch(r"\d+(\.\d+){3}", value, re.ASCII):
             parts = [int(part) for part in value.split(".")]
             if all(part <= 255 for part in parts):
-                return ["must not have leading 0s"]
-        return [IP_SENTENCE]
+                return ("must not have leading 0s",)
+        return (IP_SENTENCE,)
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id is not None:
-            return [IP_SENTENCE]
+            return (IP_SENTENCE,)
         if address.ipv4_mapped is not None:
-            return ["must not be an IPv4-mapped IPv6 address"]
-    return []
+            return ("must not be an IPv4-mapped IPv6 address",)
+    return ()
 
 
 def canonical_ip_address(value: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Any
 
 from apimachinery import names
@@ -17,24 +18,28 @@ Errors = list[FieldError]
 
 def endpoint_address(text: str, path: Path) -> Errors:
     """An address traffic may be sent to: none of this host's own and none of a link."""
+    return [invalid(path, text, wrong) for wrong in _unreachable(text)]
+
+
+@lru_cache(maxsize=8192)
+def _unreachable(text: str) -> tuple[str, ...]:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        return [invalid(path, text, "must be a valid IP address")]
+        return ("must be a valid IP address",)
     mapped = getattr(address, "ipv4_mapped", None)
     address = mapped or address
-    found: Errors = []
+    found: list[str] = []
     if address.is_unspecified:
-        found.append(invalid(path, text, f"may not be unspecified ({text})"))
+        found.append(f"may not be unspecified ({text})")
     if address.is_loopback:
-        found.append(invalid(path, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)"))
+        found.append("may not be in the loopback range (127.0.0.0/8, ::1/128)")
     if address.is_link_local:
-        found.append(invalid(path, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"))
+        found.append("may not be in the link-local range (169.254.0.0/16, fe80::/10)")
     group = ipaddress.ip_network("224.0.0.0/24" if address.version == 4 else "ff02::/16")
     if address in group:
-        detail = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
-        found.append(invalid(path, text, detail))
-    return found
+        found.append("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+    return tuple(found)
 
 
 def create(endpoints: Obj) -> Errors:

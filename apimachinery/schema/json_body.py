@@ -112,7 +112,8 @@ def duplicates(data: bytes, value: Any) -> list[str]:
     """A sentence for every field that occurs more than once in the text whose value is given.
 
     Written back, a text keeps its length (if it has no blanks) and its number of colons (if none is spelled by an
-    escape) unless a duplicate was lost, which spares most bodies the second, slower parse. What cannot be written back is nested too deep to be stored, and refused here.
+    escape) unless a duplicate was lost, which spares most bodies the second, slower parse. What cannot be written back
+    is nested too deep to be stored, and refused here.
     """
     try:
         written = orjson.dumps(value)

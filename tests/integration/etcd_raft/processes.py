@@ -140,6 +140,10 @@ class MemberProcess:
         except OSError:
             return {"health": "unreachable"}
 
+    def metrics(self) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=6) as answer:
+            return str(answer.read().decode())
+
     async def ready(self) -> None:
         async with asyncio.timeout(START_SECONDS):
             while (await asyncio.to_thread(self.health))["health"] != "true":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Iterator
@@ -67,6 +68,21 @@ async def test_leases_end_and_take_their_keys(one: MemberProcess) -> None:
     assert "leased" in one.etcdctl("lease", "timetolive", lease, "--keys")
     one.etcdctl("lease", "revoke", lease)
     assert one.etcdctl("get", "leased") == ""
+
+
+async def test_metrics_carry_etcds_names(one: MemberProcess) -> None:
+    one.etcdctl("put", "m", "1")
+    text = await asyncio.to_thread(one.metrics)
+    for line in (
+        "etcd_server_has_leader 1.0",
+        "etcd_server_is_leader 1.0",
+        "etcd_debugging_mvcc_keys_total 1.0",
+        "etcd_debugging_mvcc_current_revision 2.0",
+        "etcd_server_leader_changes_seen_total 1.0",
+        'etcd_server_version{server_version="3.6',
+    ):
+        assert line in text
+    assert "etcd_disk_wal_fsync_duration_seconds_bucket" in text
 
 
 async def test_status_health_compaction_and_snapshot(one: MemberProcess, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ _CONNECTION_WINDOW: Final = 64 * 1024 * 1024
 _MAX_WINDOW: Final = 2**31 - 1
 _HEAD: Final = struct.Struct(">BHBBI").pack
 _FLUSH_BYTES: Final = 256 * 1024
+_RESETS_PER_SECOND: Final = 1000
 _PONG_SECONDS: Final = 10.0
 
 
@@ -51,6 +52,12 @@ class ConnectionFault(Exception):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+def _unpadded(payload: bytes) -> bytes:
+    if not payload or payload[0] >= len(payload):
+        raise ConnectionFault(PROTOCOL_ERROR, "more padding than there is room for")
+    return payload[1 : len(payload) - payload[0]]
 
 
 class Stream:
@@ -123,6 +130,8 @@ class Connection(asyncio.Protocol):
         self._resumed: asyncio.Future[None] | None = None
         self._heard = True
         self._pinger: asyncio.TimerHandle | None = None
+        self._resets = 0.0
+        self._reset_at = 0.0
 
     # What subclasses provide
 
@@ -228,6 +237,7 @@ class Connection(asyncio.Protocol):
             if not flags & ACK:
                 self._settings(payload)
         elif kind == RST_STREAM:
+            self._count_reset()
             stream = self.streams.pop(stream_id, None)
             if stream is not None:
                 self._drop(stream)
@@ -239,9 +249,17 @@ class Connection(asyncio.Protocol):
         elif kind == PUSH:
             raise ConnectionFault(PROTOCOL_ERROR, "push is not accepted")
 
+    def _count_reset(self) -> None:
+        """A peer that begins calls only to reset them would keep us busy for nothing."""
+        now = self._loop.time()
+        self._resets = max(0.0, self._resets - (now - self._reset_at) * _RESETS_PER_SECOND) + 1
+        self._reset_at = now
+        if self._resets > 2 * _RESETS_PER_SECOND:
+            raise ConnectionFault(ENHANCE_YOUR_CALM, "too many calls were reset")
+
     def _headers(self, flags: int, stream_id: int, payload: bytes) -> None:
         if flags & PADDED:
-            payload = payload[1 : len(payload) - payload[0]]
+            payload = _unpadded(payload)
         if flags & HAS_PRIORITY:
             payload = payload[5:]
         if flags & END_HEADERS:
@@ -270,7 +288,7 @@ class Connection(asyncio.Protocol):
         if stream is None:
             return
         if flags & PADDED:
-            payload = payload[1 : size - payload[0]]
+            payload = _unpadded(payload)
         if size:
             stream.uncredited += size
             self._take(stream, payload)
@@ -314,6 +332,8 @@ class Connection(asyncio.Protocol):
             stream = self.streams.get(stream_id)
             if stream is not None:
                 stream.window += more
+                if stream.window > _MAX_WINDOW:
+                    raise ConnectionFault(FLOW_CONTROL_ERROR, "a stream's window has overflown")
                 if stream.unsent:
                     self._pump(stream)
             return
@@ -329,6 +349,8 @@ class Connection(asyncio.Protocol):
         for start in range(0, len(payload) - 5, 6):
             if int.from_bytes(payload[start : start + 2], "big") == _INITIAL_WINDOW_SIZE:
                 size = int.from_bytes(payload[start + 2 : start + 6], "big")
+                if size > _MAX_WINDOW:
+                    raise ConnectionFault(FLOW_CONTROL_ERROR, "the initial window is too large")
                 delta, self._stream_window = size - self._stream_window, size
                 for stream in list(self.streams.values()):
                     stream.window += delta

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from hpack.exceptions import HPACKError
 from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
@@ -43,7 +44,7 @@ class HeaderDecoder:
         changes_before = self._changes = 0
         try:
             headers = self._decode(block)
-        except (IndexError, ValueError) as error:
+        except (IndexError, ValueError, HPACKError) as error:
             raise HeaderError(f"malformed header block: {error}") from None
         if self._changes == changes_before:
             if len(self._known) >= _CACHED_BLOCKS:

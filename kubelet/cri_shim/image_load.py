@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import tarfile
+import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -49,11 +50,24 @@ class ImageLoader:
         """Load every image of the file; the names they got."""
         try:
             archive = tarfile.open(path, "r:*")  # noqa: SIM115 - closed with the block below
-        except (OSError, tarfile.TarError) as error:
-            raise ArchiveError(f"{path} cannot be read as a tar file: {error}") from error
+        except OSError as error:
+            raise ArchiveError(f"{path} cannot be read: {error.strerror}") from error
+        except tarfile.TarError as error:
+            raise ArchiveError(f"{path} is not a tar file: save images with `docker save -o FILE NAME`") from error
         with archive:
             async with temporary_lease(self._containerd, self._clock, self._rng) as lease:
-                return await self._load(archive, path, lease)
+                try:
+                    return await self._load(archive, path, lease)
+                except (
+                    KeyError,
+                    TypeError,
+                    AttributeError,
+                    ValueError,
+                    EOFError,
+                    zlib.error,
+                    tarfile.TarError,
+                ) as error:
+                    raise ArchiveError(f"{path} is damaged or no image archive ({error})") from error
 
     async def _load(self, archive: tarfile.TarFile, path: str, lease: str) -> list[str]:
         members = {member.name.removeprefix("./"): member for member in archive.getmembers()}

@@ -10,6 +10,8 @@ import click
 
 from component_base.rpc import RpcError
 from kubelet.cri_shim.image_load import ArchiveError
+from kubelet.cri_shim.image_recipe import RecipeError
+from kubelet.cri_shim.image_store import open_images as open_containerd_images
 from kubelet.cri_shim.toolbox_image import TOOLBOX_IMAGE, NoBusyboxError, toolbox_image
 from skiff.cluster.images import open_images
 from skiff.cluster.layout import Layout
@@ -35,13 +37,30 @@ def load(archives: tuple[Path, ...], state_dir: Path) -> None:
     _run(run)
 
 
-@image.command("build", short_help="make the toolbox image (busybox) from this host's own files")
-@click.option("-t", "--tag", default=TOOLBOX_IMAGE, show_default=True, help="Name of the image.")
+@image.command("build", short_help="from a Dockerfile without RUN, or the toolbox (busybox) of this host's own files")
+@click.argument("context", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("-t", "--tag", default="", help=f"Name of the image ({TOOLBOX_IMAGE} when no folder is given).")
+@click.option("-f", "--file", "dockerfile", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--build-arg", "arguments", multiple=True, metavar="NAME=VALUE", help="Value of an ARG; may be repeated.")
 @STATE_DIR
-def build(tag: str, state_dir: Path) -> None:
+def build(context: Path | None, tag: str, dockerfile: Path | None, arguments: tuple[str, ...], state_dir: Path) -> None:
+    """Make an image in the node's containerd and print its id.
+
+    With a folder, its Dockerfile is built: FROM scratch or an image of this node, COPY, ENV, WORKDIR, USER, CMD and the
+    like. RUN needs docker or buildah: save what they built and use `skiff image load`. Without a folder, the toolbox
+    image is made.
+    """
+    if context is not None and not tag:
+        stop("-t NAME is missing: how is the image to be called, such as skiff.local/app:1?")
+    given = dict(argument.partition("=")[::2] for argument in arguments)
+
     async def run() -> None:
-        async with open_images(Layout.of(state_dir)) as store:
-            click.echo(await store.loader.load_built(toolbox_image(name=tag)))
+        async with open_containerd_images(f"unix://{Layout.of(state_dir).containerd_socket}") as images:
+            if context is None:
+                click.echo(await images.load_built(toolbox_image(name=tag or TOOLBOX_IMAGE)))
+            else:
+                text = (dockerfile or context / "Dockerfile").read_text()
+                click.echo(await images.build(tag, text, str(context), given))
 
     _run(run)
 
@@ -66,5 +85,5 @@ def _run(work: Callable[[], Coroutine[None, None, None]]) -> None:
         asyncio.run(work())
     except RpcError as error:
         stop(f"containerd does not answer ({error.message}); is the cluster up? `skiff status` tells")
-    except (ArchiveError, NoBusyboxError) as error:
+    except (ArchiveError, NoBusyboxError, RecipeError, OSError, ValueError) as error:
         stop(str(error))

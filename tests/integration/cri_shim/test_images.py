@@ -27,6 +27,7 @@ from kubelet.cri_shim.image_build import (
     layer_tar,
     oci_archive,
 )
+from kubelet.cri_shim.image_load import ArchiveError
 from kubelet.cri_shim.image_store import open_images
 from kubelet.cri_shim.toolbox_image import find_busybox
 from skiff_pb.cri import runtime_pb2 as cri
@@ -203,6 +204,23 @@ async def test_archives_are_loaded(shim: Node, tmp_path: Path) -> None:
             request = cri.RemoveImageRequest(image=cri.ImageSpec(image="skiff.local/loaded:2"))
             await shim.image("RemoveImage", request)
             assert "skiff.local/loaded:2" not in [tag for info in await images.all() for tag in info.tags]
+
+
+async def test_files_that_are_no_archives_are_refused_in_a_sentence(shim: Node, tmp_path: Path) -> None:
+    cases = {
+        "text": (b"no tar file at all", "is not a tar file"),
+        "empty.tar": (layer_tar([FileEntry("/x", b"")]), "neither manifest.json nor index.json"),
+        "broken.tar": (layer_tar([FileEntry("/manifest.json", b'[{"Layers": []}]')]), "damaged"),
+        "json.tar": (layer_tar([FileEntry("/index.json", b"{")]), "damaged"),
+        "hole.tar": (layer_tar([FileEntry("/manifest.json", b'[{"Config": "c.json"}]')]), "does not hold it"),
+    }
+    async with open_images(f"unix://{shim.containerd_socket}") as images:
+        for name, (content, complaint) in cases.items():
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(ArchiveError, match=complaint):
+                await images.load(str(tmp_path / name))
+        with pytest.raises(ArchiveError, match="No such file"):
+            await images.load(str(tmp_path / "none"))
 
 
 async def test_an_image_is_built_on_another(shim: Node, tmp_path: Path) -> None:

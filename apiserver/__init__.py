@@ -1,1 +1,1 @@
-"""The REST front of the cluster: authenticates, authorises, admits, validates, stores in etcd, and lets clients watch."""
+"""The REST front of the cluster: authenticates, authorises, admits, validates, stores in etcd, lets clients watch."""

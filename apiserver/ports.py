@@ -1,4 +1,4 @@
-"""Where the parts of the apiserver meet: who asks, what is asked, who may, what admission sees, how objects are reached.
+"""Where the parts of the apiserver meet: who asks, who may, what admission sees, how objects are reached.
 
 `authn/`, `authz/` and `admission/` know nothing of HTTP or of the store; `endpoints/` knows nothing of how tokens are
 verified or rules evaluated. They all speak in the types of this file.

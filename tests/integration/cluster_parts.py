@@ -4,8 +4,8 @@
     server = start_apiserver(folder, store.url)
     with server.http() as client: client.get("/api/v1/namespaces")
 
-The store is Debian's etcd where it is installed, else (or with SKIFF_TEST_STORE=ours) ours. Everything listens on free ports of 127.0.0.1; whoever
-starts a process stops it (`stop`, or the `with` statement).
+The store is Debian's etcd where it is installed, else (or with SKIFF_TEST_STORE=ours) ours. Everything listens on free
+ports of 127.0.0.1; whoever starts a process stops it (`stop`, or the `with` statement).
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl
 import orjson
 import yaml
 
-from apimachinery import errors
+from apimachinery import errors, protobuf
 from apimachinery.errors import StatusError
-from apiserver.endpoints.accept import JSON, PLAIN, YAML, Representation, negotiate, pretty_wanted
+from apiserver.endpoints.accept import JSON, PLAIN, PROTOBUF, YAML, Representation, negotiate, pretty_wanted
 from apiserver.endpoints.path import Target, parse
 from apiserver.ports import ANONYMOUS, Receive, Scope, Send, User
 
@@ -153,6 +153,8 @@ class Exchange:
         shape = self.representation
         if shape.media_type == YAML:
             await self.answer(status, as_yaml(data), YAML, extra)
+        elif shape.media_type == PROTOBUF:
+            await self.answer(status, as_protobuf(data), PROTOBUF, extra)
         elif shape.pretty:
             pretty = orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2)
             await self.answer(status, pretty, JSON, extra)
@@ -163,12 +165,22 @@ class Exchange:
         await self.answer_json(status, orjson.dumps(obj), extra)
 
     async def refuse(self, error: StatusError) -> None:
+        if error.code == 406:
+            self.representation = PLAIN
         extra: list[Header] = []
         if error.retry_after and error.code in (429, 503, 500, 504):
             extra.append((b"retry-after", b"%d" % error.retry_after))
         if error.code == 401:
             extra.append((b"www-authenticate", b'Basic realm="kubernetes-master"'))
         await self.answer_object(error.code, error.body(), extra)
+
+
+def as_protobuf(data: bytes) -> bytes:
+    """Raises StatusError 406 for kinds that have no such form."""
+    try:
+        return protobuf.encode(orjson.loads(data))
+    except protobuf.WireError as error:
+        raise errors.not_acceptable((JSON, YAML)) from error
 
 
 def as_yaml(data: bytes) -> bytes:

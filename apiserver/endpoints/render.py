@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from apimachinery import table
+from apimachinery import protobuf, table
 from apimachinery.resources import ResourceInfo
-from apiserver.endpoints.accept import Representation
+from apiserver.endpoints.accept import PROTOBUF, Representation
 from apiserver.registry import versions
 from apiserver.storage.cache import Entry
 from apiserver.storage.encoding import JSON
@@ -39,10 +39,10 @@ class Renderer:
         self._as_stored = versions.is_stored_version(info)
 
     @property
-    def view(self) -> tuple[str, str, str, str]:
+    def view(self) -> tuple[str, str, str, str, str]:
         """Equal views render equally."""
         include = self._include if self._shape.transform == "Table" else ""
-        return (self._info.api_version, self._shape.transform, self._shape.version, include)
+        return (self._info.api_version, self._shape.transform, self._shape.version, include, self._shape.media_type)
 
     def object(self, entry: Entry) -> bytes:
         match self._shape.transform:
@@ -79,6 +79,11 @@ class Renderer:
                 data = orjson.dumps(partial(entry.peek(), self._shape.version))
             case _:
                 data = self.native(entry)
+        return self._frame(kind, data)
+
+    def _frame(self, kind: str, data: bytes) -> bytes:
+        if self._shape.media_type == PROTOBUF:
+            return protobuf.watch_frame(kind, protobuf.encode(orjson.loads(data)))
         return b'{"type":"%b","object":%b}\n' % (kind.encode(), data)
 
     def bookmark(self, revision: int, initial_end: bool) -> bytes:
@@ -93,7 +98,7 @@ class Renderer:
                 obj = {**head, "metadata": metadata, "columnDefinitions": None, "rows": []}
             case "PartialObjectMetadata" | "PartialObjectMetadataList":
                 obj["kind"], obj["apiVersion"] = "PartialObjectMetadata", _META[self._shape.version]
-        return b'{"type":"BOOKMARK","object":%b}\n' % orjson.dumps(obj)
+        return self._frame("BOOKMARK", orjson.dumps(obj))
 
     def _table(self, entries: Iterable[Entry], metadata: JSON, columns: bool) -> JSON:
         now = self._clock.now()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 
-from apimachinery import errors
+from apimachinery import errors, protobuf
 from apimachinery.resources import ResourceInfo
+from apiserver.endpoints.accept import JSON, PROTOBUF
 from apiserver.endpoints.core import Core, is_true, revision_of, selection
 from apiserver.endpoints.exchange import Exchange
 from apiserver.endpoints.list import refused_option
@@ -31,6 +32,8 @@ async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     matches = chosen.matches
     namespace = exchange.target.namespace if info.namespaced else ""
     renderer = core.renderer(exchange, info)
+    if shape.media_type == PROTOBUF and not protobuf.knows(info.group, info.version, info.kind):
+        raise errors.not_acceptable((JSON,))
     timeout = timeout_of(core, query)
     if revision is None:
         await core.feed.fresh()
@@ -63,7 +66,11 @@ async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     past = itertools.chain([next(past, b"")], past)  # what comes first must be rendered before anything live
     stream = Stream(core, exchange, watcher, renderer, timeout, is_true(query.get("allowWatchBookmarks")))
     try:
-        await stream.run(past, at if initial else None, shape.media_type)
+        await stream.run(
+            past,
+            at if initial else None,
+            protobuf.WATCH_MEDIA_TYPE if shape.media_type == PROTOBUF else shape.media_type,
+        )
     finally:
         hub.leave(view, watcher)
 

@@ -8,6 +8,8 @@ import httpx
 import orjson
 import yaml
 
+from apimachinery import protobuf
+
 
 def config_map(name: str, **data: str) -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
@@ -193,3 +195,26 @@ def test_conditional_updates_need_a_revision(api: httpx.Client, namespace: str) 
     answer = api.put(f"{path}/l", json={"metadata": {"name": "l"}, "spec": {"holderIdentity": "x"}})
     assert answer.status_code == 422
     assert "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update" in answer.json()["message"]
+
+
+def test_protobuf_goes_in_and_comes_out(api: httpx.Client, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    only = {"accept": protobuf.MEDIA_TYPE}
+    headers = {"content-type": protobuf.MEDIA_TYPE, **only}
+    made = api.post(path, content=protobuf.encode(config_map("one", a="1")), headers=headers)
+    assert made.status_code == 201, made.text
+    assert made.headers["content-type"] == protobuf.MEDIA_TYPE
+    assert protobuf.decode(made.content)["data"] == {"a": "1"}
+    assert api.get(f"{path}/one", headers={"accept": f"{protobuf.MEDIA_TYPE},application/json"}).json()["data"]
+    listed = protobuf.decode(api.get(path, headers=only).content)
+    assert [item["metadata"]["name"] for item in listed["items"]] == ["one"]
+    missing = api.get(f"{path}/two", headers=only)
+    assert protobuf.decode(missing.content)["reason"] == "NotFound"
+    assert api.delete(f"{path}/one", headers=only).status_code == 200
+    query = {"watch": "1", "timeoutSeconds": "1", "resourceVersion": listed["metadata"]["resourceVersion"]}
+    with api.stream("GET", path, params=query, headers=only) as answer:
+        assert answer.headers["content-type"] == protobuf.WATCH_MEDIA_TYPE
+        frame = answer.read()
+    assert int.from_bytes(frame[:4]) == len(frame) - 4
+    assert b"DELETED" in frame
+    assert api.get(path, headers={"accept": f"{protobuf.MEDIA_TYPE};as=Table;v=v1;g=meta.k8s.io"}).status_code == 406

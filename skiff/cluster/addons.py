@@ -11,6 +11,7 @@ from typing import Any
 from skiff.cluster.settings import Settings
 
 KUBELET_CLIENT = "kube-apiserver-kubelet-client"
+CONTROLLER_MANAGER = "system:kube-controller-manager"
 BOOTSTRAPPERS = "system:bootstrappers:skiff:default-node-token"
 CLUSTER_INFO, CLUSTER_SETTINGS = "cluster-info", "skiff-settings"
 #: kubeadm's name for the Role that lets anybody read cluster-info.
@@ -119,7 +120,7 @@ CONTROLLERS = (
 
 
 def controller_bindings() -> list[tuple[str, dict[str, Any]]]:
-    manager = subject("User", "system:kube-controller-manager")
+    manager = subject("User", CONTROLLER_MANAGER)
     return [binding(f"skiff:controllers:{name}", f"system:controller:{name}", manager) for name in CONTROLLERS]
 
 
@@ -160,6 +161,15 @@ def roles() -> list[tuple[str, dict[str, Any]]]:
         binding("skiff:get-nodes", "skiff:get-nodes", bootstrappers),
         # What the apiserver may do at kubelets: logs, exec, port-forward, statistics, and nothing in the API.
         binding("skiff:apiserver-to-kubelets", "system:kubelet-api-admin", subject("User", KUBELET_CLIENT)),
+        # Upstream's role approves nodes' client certificates only.
+        role(
+            "skiff:certificate-approver",
+            {
+                **rule([signer], ["signers"], ["approve"]),
+                "resourceNames": ["kubernetes.io/kube-apiserver-client", "kubernetes.io/kubelet-serving"],
+            },
+        ),
+        binding("skiff:certificate-approver", "skiff:certificate-approver", subject("User", CONTROLLER_MANAGER)),
         *controller_bindings(),
     ]
 

@@ -31,7 +31,7 @@ def cluster() -> Iterator[Cluster]:
         need(shutil.which(tool) is not None, f"{tool} is missing; `make setup` installs it")
     # A short path: unix sockets lie below it.
     folder = Path(tempfile.mkdtemp(prefix="skiff-", dir="/var/lib"))
-    made = Cluster(folder / "s")
+    made = Cluster(folder / "s", os.environ.get("SKIFF_E2E_NAMESPACE", "skiff-e2e"))
     made.make_network()
     try:
         made.up()

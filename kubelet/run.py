@@ -147,7 +147,7 @@ class Service:
 
         async def renew_lease() -> None:
             await self._keeper.registered.wait()
-            await lease.run(self._keeper.uid)
+            await lease.run(lambda: self._keeper.uid)
 
         static = self._static_pods()
 

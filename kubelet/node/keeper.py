@@ -81,7 +81,8 @@ class NodeKeeper:
         await self._register()
         while True:
             await self._look()
-            await self._report()
+            if self.uid:
+                await self._report()
             ready = not (self._state.network_complaint or self._state.runtime_complaint)
             await self._pause(self._settings.node_status_seconds if ready else UNREADY_POLL)
 
@@ -110,7 +111,9 @@ class NodeKeeper:
 
     def _changed(self, uid: str, node: JSON | None) -> None:
         if node is None:
+            # As upstream: who deletes a node does not want it back by itself.
             log.warning("the Node object %s was deleted; restart the kubelet to register it again", uid)
+            self.uid = ""
             return
         self._adopt(node)
         cidrs = node["spec"].get("podCIDRs") or ([node["spec"]["podCIDR"]] if node["spec"].get("podCIDR") else [])
@@ -241,8 +244,6 @@ class NodeKeeper:
             await self._api.patch(node_path(self._settings.hostname, "status"), patch)
         except (StatusError, httpx.HTTPError, OSError, RuntimeFailure) as error:
             log.warning("cannot report the node's status: %s", error)
-            if isinstance(error, StatusError) and error.code == 404:
-                await self._register()
             return
         self._announce(status, self._status)
         self._state.allocatable = dict(status["allocatable"])

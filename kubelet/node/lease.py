@@ -1,6 +1,7 @@
 """The node's heartbeat: a Lease in kube-node-lease, renewed four times in its duration."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -25,11 +26,13 @@ class NodeLease:
         self._seconds = seconds
         self._lease: JSON | None = None
 
-    async def run(self, node_uid: str) -> None:
+    async def run(self, node_uid: Callable[[], str]) -> None:
+        """For ever. The Lease belongs to the Node: while there is none ("") nothing is renewed."""
         delay = FIRST_DELAY
         while True:
             try:
-                await self.renew(node_uid)
+                if uid := node_uid():
+                    await self.renew(uid)
             except (StatusError, httpx.HTTPError, OSError) as error:
                 log.warning("cannot renew the node's lease, retrying in %.1f s: %s", delay, error)
                 self._lease = None

@@ -37,6 +37,7 @@ class FakeRuntime:
     made: dict[str, Made] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     stops: list[tuple[str, int]] = field(default_factory=list)
+    network: RuntimeCondition = field(default_factory=lambda: RuntimeCondition(True))
     fail: dict[str, str] = field(default_factory=dict)
     """call -> message of its failure"""
 
@@ -57,7 +58,8 @@ class FakeRuntime:
         return RuntimeVersion("fake", "1.0")
 
     async def conditions(self) -> dict[str, RuntimeCondition]:
-        return {"RuntimeReady": RuntimeCondition(True), "NetworkReady": RuntimeCondition(True)}
+        self._note("version")
+        return {"RuntimeReady": RuntimeCondition(True), "NetworkReady": self.network}
 
     async def set_pod_cidr(self, cidr: str) -> None:
         self._note("set_pod_cidr", cidr)

@@ -12,7 +12,7 @@ from component_base.pki import CertificateAuthority, Usage
 from component_base.rng import seeded
 from kubeclient.kubeconfig import KubeConfig
 from kubelet.credentials import store
-from kubelet.credentials.bootstrap import ServingCertificate
+from kubelet.credentials.bootstrap import ServingCertificate, rotate_client
 from kubelet.credentials.request import RequestRefused, client_wish, obtain, serving_wish, signing_request
 from kubelet.settings import Settings, flags, from_flags, parse_taints, parse_thresholds
 
@@ -140,3 +140,30 @@ def test_taints_and_thresholds() -> None:
         "memory.available": "100Mi",
         "nodefs.available": "10%",
     }
+
+
+async def test_the_client_certificate_is_renewed_before_it_ends(tmp_path: Path) -> None:
+    clock = QuickClock(NOW)
+    signer = Signer(clock)
+    first = signer.authority.issue("system:node:n", ["system:nodes"], days=10)
+    store.write(tmp_path / store.CLIENT, first)
+    bootstrap = KubeConfig("https://192.0.2.1:6443", signer.authority.certificate_pem)
+    store.write_kubeconfig(tmp_path / "kubelet.conf", bootstrap, tmp_path / store.CLIENT, tmp_path)
+    settings = Settings("n", kubeconfig=tmp_path / "kubelet.conf", cert_dir=tmp_path)
+    used: list[KubeConfig] = []
+
+    class Enough(Exception):
+        pass
+
+    async def renewed(config: KubeConfig) -> None:
+        used.append(config)
+        raise Enough
+
+    with pytest.raises(Enough):
+        await rotate_client(settings, signer, clock, seeded(1), renewed)
+    assert NOW + 7 * 86400 <= clock.now() <= NOW + 9.1 * 86400
+    kept = store.read(tmp_path / store.CLIENT, clock.now())
+    assert kept is not None
+    assert used[0].client_certificate is not None
+    assert kept.certificate.strip() in used[0].client_certificate
+    assert kept.certificate.strip() != first.certificate.strip()

@@ -1,5 +1,6 @@
 """The Node object, its pressures, its Lease, its network configuration."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,18 @@ from typing import Any
 import pytest
 
 from component_base.clock import ManualClock
+from component_base.tasks import spawn
+from kubelet.agent import NodeState
+from kubelet.cri.runtime import RuntimeCondition
 from kubelet.node import document, network
 from kubelet.node.document import Health, NodeReport, node_status, same_status, status_patch, transitions
+from kubelet.node.keeper import NodeKeeper
 from kubelet.node.lease import COLLECTION, NodeLease
 from kubelet.node.machine import Disk, Machine
 from kubelet.node.pressure import Levels, choose, judge
 from kubelet.settings import Settings
-from tests.unit.kubelet.fake_api import FakeApi
+from tests.unit.kubelet.fake_api import FakeApi, RecordedEvents
+from tests.unit.kubelet.fake_runtime import FakeRuntime
 from tests.unit.kubelet.pods import make_pod
 
 MACHINE = Machine(4, 8 << 30, "6.1", "Debian", "id", "uuid", "boot", "amd64", huge_pages=(("2Mi", 0),))
@@ -136,3 +142,82 @@ def test_switches_are_set_where_they_differ(tmp_path: Path) -> None:
         (tmp_path / name).write_text("0\n")
     network.set_switches(["10.0.0.0/24"], tmp_path)
     assert all((tmp_path / name).read_text() == "1" for name in network.SWITCHES)
+
+
+class Bench:
+    """A keeper with a runtime of records."""
+
+    def __init__(self, folder: Path) -> None:
+        self.api, self.clock, self.events = FakeApi(), ManualClock(1000.0), RecordedEvents()
+        self.runtime = FakeRuntime(self.clock)
+        self.state = NodeState(ips=("192.0.2.1",))
+        self.ready = 0
+        settings = Settings("node-1", root=folder, node_status_seconds=10.0)
+        self.keeper = NodeKeeper(
+            settings=settings,
+            api=self.api,
+            runtime=self.runtime,
+            images=self.runtime,
+            events=self.events,
+            clock=self.clock,
+            machine=MACHINE,
+            state=self.state,
+            pressures=Health,
+            pleg_complaint=lambda: "",
+            port=lambda: 10250,
+            network_ready=self._network_ready,
+        )
+
+    def _network_ready(self) -> None:
+        self.ready += 1
+
+    async def settle(self, seconds: float = 0.0) -> None:
+        for _ in range(int(seconds / 0.5) + 1):
+            self.clock.advance(0.5 if seconds else 0.0)
+            for _ in range(5):
+                await asyncio.sleep(0.001)
+
+
+async def test_a_node_registers_becomes_ready_and_stays_deleted(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.runtime.network = RuntimeCondition(False, "NetworkPluginNotReady", "no configuration")
+    tasks = [spawn(work, "keeper") for work in (bench.keeper.run(), bench.keeper.follow_node())]
+    await bench.settle()
+    assert bench.api.condition_of_node("Ready") == "False"
+    assert "no configuration" in bench.state.network_complaint
+    bench.runtime.network = RuntimeCondition(True)
+    await bench.settle(1.0)
+    assert bench.api.condition_of_node("Ready") == "True"
+    assert (bench.ready, bench.state.network_complaint) == (1, "")
+    assert bench.events.reasons[0] == "Starting"
+    assert bench.events.reasons[-1] == "NodeReady"
+    bench.runtime.fail["version"] = "down"
+    await bench.settle(20.0)
+    assert bench.api.condition_of_node("Ready") == "True"
+    await bench.settle(30.0)
+    assert bench.api.condition_of_node("Ready") == "False"
+    bench.runtime.fail.clear()
+    await bench.settle(2.0)
+    assert bench.api.condition_of_node("Ready") == "True"
+    bench.api.drop("/api/v1/nodes/node-1")
+    await bench.settle(30.0)
+    assert "/api/v1/nodes/node-1" not in bench.api.objects
+    for task in tasks:
+        task.cancel()
+
+
+async def test_a_known_node_keeps_what_others_put_on_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.api.put(
+        "/api/v1/nodes/node-1",
+        {"kind": "Node", "metadata": {"name": "node-1", "labels": {"mine": "yes"}}, "spec": {"taints": [{"key": "t"}]}},
+    )
+    tasks = [spawn(work, "keeper") for work in (bench.keeper.run(), bench.keeper.follow_node())]
+    await bench.settle(1.0)
+    node = bench.api.objects["/api/v1/nodes/node-1"]
+    assert node["metadata"]["labels"]["mine"] == "yes"
+    assert node["metadata"]["labels"]["kubernetes.io/hostname"] == "node-1"
+    assert node["status"]["nodeInfo"]["kubeletVersion"].startswith("v1.36")
+    assert bench.state.taints == [{"key": "t"}]
+    for task in tasks:
+        task.cancel()

@@ -192,6 +192,8 @@ class RaftNode:
             self._reads.confirmed(state.index, state.context, now)
         self._dispatch()
         self._after_change()
+        if not ready.must_sync:
+            await asyncio.sleep(0)  # Replaying a long log must not shut out everybody else.
 
     def _persist(self, ready: Ready) -> None:
         start = self._clock.monotonic()

@@ -138,7 +138,7 @@ class Http2Channel:
         self._retry_seconds = min(connect_retry_seconds, 0.1)
         self._connection: _ClientConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._failed: tuple[float, RpcError] | None = None
+        self._failed: tuple[float, str] | None = None
         self._blocks: dict[str, bytes] = {}
         self._decoders: dict[str, Any] = {}
         self._is_closed = False
@@ -239,15 +239,15 @@ class Http2Channel:
             raise RpcError(Code.CANCELLED, "the channel is closed")
         loop = asyncio.get_running_loop()
         if self._failed is not None and loop.time() < self._failed[0]:
-            raise self._failed[1]
+            raise RpcError(Code.UNAVAILABLE, self._failed[1])
         if self._connecting is None or self._connecting.done():
             self._connecting = spawn(self._attempt(), f"connecting to {self._target}")
         await asyncio.wait([self._connecting], timeout=timeout)
         if not self._connecting.done():
             raise RpcError(Code.DEADLINE_EXCEEDED, f"no connection to {self._target} in time")
         if self._connection is None or not self._connection.is_usable:
-            assert self._failed is not None or self._is_closed
-            raise self._failed[1] if self._failed else RpcError(Code.CANCELLED, "the channel is closed")
+            reason = self._failed[1] if self._failed else "the connection was lost as soon as it was made"
+            raise RpcError(Code.UNAVAILABLE, reason)
         return self._connection
 
     async def _attempt(self) -> None:
@@ -259,7 +259,7 @@ class Http2Channel:
             self._failed = None
         except (OSError, ValueError) as error:
             reason = f"failed to connect to all addresses; last: {self._target}: {error or type(error).__name__}"
-            self._failed = (loop.time() + self._retry_seconds, RpcError(Code.UNAVAILABLE, reason))
+            self._failed = (loop.time() + self._retry_seconds, reason)
 
     async def _open(self) -> _ClientConnection:
         loop = asyncio.get_running_loop()

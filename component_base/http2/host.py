@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 
 _RESPONSE: Final = hpack.encode(((":status", "200"), ("content-type", "application/grpc")))
 _OK: Final = hpack.encode((("grpc-status", "0"),))
+_LONGEST: Final = 1e7
 _MAX_STREAMS: Final = 20_000
 _HTTP1_HEAD: Final = 16384
 _UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
@@ -434,6 +435,6 @@ def _status(code: Code, message: str) -> bytes:
 
 def _seconds(timeout: str) -> float:
     try:
-        return int(timeout[:-1]) * _UNITS[timeout[-1]]
+        return min(int(timeout[:-1]) * _UNITS[timeout[-1]], _LONGEST)
     except (ValueError, KeyError, IndexError):
         return 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import hypothesis.strategies as st
@@ -14,6 +15,8 @@ from component_base.http2 import headers as hpack
 from component_base.http2.connection import PREFACE, frame
 from component_base.http2.headers import HeaderDecoder, HeaderError
 from component_base.http2.host import Http2Host, _ServerConnection
+from component_base.rpc import CallContext, Service
+from skiff_pb.etcd import rpc_pb2
 
 
 class Wire:
@@ -40,31 +43,63 @@ class Wire:
     abort = close
 
 
+class Handler:
+    async def put(self, request: rpc_pb2.PutRequest, context: CallContext) -> bytes:
+        await asyncio.sleep(0)
+        return request.value
+
+    async def lease_keep_alive(
+        self, requests: AsyncIterator[rpc_pb2.LeaseKeepAliveRequest], context: CallContext
+    ) -> AsyncIterator[bytes]:
+        async for request in requests:
+            yield request.SerializeToString()
+
+
+SERVICES = [Service(rpc_pb2.DESCRIPTOR.services_by_name[name], Handler()) for name in ("KV", "Lease")]
+
+
+def begin(path: str, *more: tuple[str, str]) -> bytes:
+    return hpack.encode(((":path", path), ("content-type", "application/grpc"), *more))
+
+
+CALLS = st.sampled_from(
+    [
+        begin("/etcdserverpb.KV/Put"),
+        begin("/etcdserverpb.KV/Put", ("grpc-timeout", "1n")),
+        begin("/etcdserverpb.KV/Put", ("grpc-timeout", "x")),
+        begin("/etcdserverpb.Lease/LeaseKeepAlive"),
+        begin("/none"),
+    ]
+)
+MESSAGES = st.sampled_from(
+    [b"\0\0\0\0\0", b"\0\0\0\0\1\xff", b"\0\0\0\0\2\x08\1", b"\1\0\0\0\0", b"\0\xff\xff\xff\xff"]
+)
 FRAMES = st.builds(
     frame,
     st.integers(0, 12),
     st.sampled_from([0, 1, 4, 5, 8, 9, 12, 13, 32, 36, 44, 45, 255]),
     st.sampled_from([0, 1, 1, 3, 5, 2, 2**31 - 1]),
-    st.one_of(st.binary(max_size=12), st.binary(max_size=200), st.just(hpack.encode(((":path", "/x"),)))),
+    st.one_of(st.binary(max_size=12), st.binary(max_size=200), CALLS, MESSAGES),
 )
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(parts=st.lists(st.one_of(FRAMES, st.binary(max_size=40)), max_size=8), cut=st.integers(1, 50))
+@example(parts=[frame(1, 4, 1, begin("/etcdserverpb.KV/Put")), frame(0, 1, 1, b"\0\0\0\0\0")], cut=50)
 @example(parts=[frame(1, 12, 1)], cut=50)
 @example(parts=[frame(0, 8, 1)], cut=50)
 @example(parts=[frame(1, 4, 1, hpack.encode((("content-type", "application/grpc"),))), frame(8, 0, 0, b"")], cut=3)
 def test_nothing_that_arrives_makes_a_connection_raise(parts: list[bytes], cut: int) -> None:
     async def feed() -> None:
         wire = Wire()
-        connection = _ServerConnection(Http2Host([]))
+        connection = _ServerConnection(Http2Host(SERVICES))
         connection.connection_made(wire)  # type: ignore[arg-type]
         stream = PREFACE + b"".join(parts)
         for start in range(0, len(stream), cut):
             if wire.is_closed:
                 break
             connection.data_received(stream[start : start + cut])
-        await asyncio.sleep(0)
+            await asyncio.sleep(0)
         connection.connection_lost(None)
 
     asyncio.run(feed())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -117,11 +118,15 @@ async def test_snapshots_are_written_and_old_entries_go() -> None:
         assert crew.machines[1].lines == [b"%d" % n for n in range(200)]
 
 
+def _note(heard: list[tuple[int, bool, int]], member: int, leads: bool, term: int) -> None:
+    heard.append((member, leads, term))
+
+
 async def test_leadership_is_announced_with_everything_applied() -> None:
     async with Crew(3) as crew:
         heard: list[tuple[int, bool, int]] = []
         for node in crew.wires.nodes.values():
-            node.on_leadership(lambda leads, term, member=node.member_id: heard.append((member, leads, term)))
+            node.on_leadership(partial(_note, heard, node.member_id))
         old = crew.leader
         await crew.stop(old.member_id)
         await crew.pass_time(4.0)
@@ -149,7 +154,7 @@ async def test_a_member_is_added_as_learner_promoted_and_removed() -> None:
         promoted = asyncio.ensure_future(node.promote_member(learner.id))
         await crew.pass_time(1.0)
         await promoted
-        assert not node.is_learner
+        assert node.member_id in {m.id for m in leader.members() if not m.is_learner}
         removed = asyncio.ensure_future(leader.remove_member(learner.id))
         await crew.pass_time(1.0)
         await removed

@@ -2,7 +2,8 @@
 
 A chunk is a run of items, each a length and that many bytes. First the caller's title and a header; then the records
 that a reader at the compacted revision sees; then, after an empty item, the history from there on, one item for each
-record. Records are immutable, so only lists of references have to be taken at once.
+record, and an empty item at the end: whatever follows it is padding. Records are immutable, so only lists of
+references have to be taken at once.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def _chunks(
         yield from _packed(_overwritten(space, log, compacted))
         yield item(b"")
         yield from _packed(record for changes in log for record in changes)
+        yield item(b"")
     finally:
         space.unpin()
 
@@ -99,13 +101,13 @@ def items(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def load(stream: Iterator[bytes]) -> Keyspace:
-    """The key space that `dump` described; reads `stream` (of `items`) up to its end."""
+    """The key space that `dump` described; reads `stream` (of `items`) up to the end of the history."""
     compacted, revision = _HEADER.unpack(next(stream))
     space = Keyspace()
     stream = (field for field in stream if len(field) != 1)
     space.load((_record(field) for field in iter(lambda: next(stream), b"")), compacted)
     changes: list[Record] = []
-    for field in stream:
+    for field in iter(lambda: next(stream, b""), b""):
         record = _record(field)
         if changes and changes[0].mod != record.mod:
             space.replay(tuple(changes))

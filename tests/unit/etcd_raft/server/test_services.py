@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from component_base.http2.host import Http2Host
 from component_base.rng import seeded
 from component_base.rpc import Code, RpcError
 from etcd_raft.machine import StoreMachine
+from etcd_raft.saved import Saved, SavedError
 from etcd_raft.server import Limits, services
 from skiff_pb.etcd import health_pb2, rpc_pb2
 from tests.unit.etcd_raft.server.single_node import SingleNode
@@ -265,12 +267,26 @@ async def test_events_larger_than_a_message_are_sent_in_fragments(store: Connect
     await answers.aclose()
 
 
-async def test_a_saved_snapshot_carries_its_own_checksum(store: Connected) -> None:
-    await store.put(b"k", b"v")
+async def test_a_saved_snapshot_can_be_read_and_carries_its_own_checksum(store: Connected, tmp_path: Path) -> None:
+    for number in range(20):
+        await store.put(b"k%d" % number, b"v" * number)
+    await store.call("KV", "Compact", rpc_pb2.CompactionRequest(revision=9))
     parts = store.channel.stream(SERVICES["Maintenance"], "Snapshot", rpc_pb2.SnapshotRequest())
     saved = b"".join([part.blob async for part in parts])
     assert len(saved) % 512 == hashlib.sha256().digest_size
     assert hashlib.sha256(saved[:-32]).digest() == saved[-32:]
+    file = tmp_path / "saved"
+    file.write_bytes(saved)
+    found = Saved.read(file)
+    assert (found.revision, found.keys) == (21, 20)
+    status = await store.call("Maintenance", "HashKV", rpc_pb2.HashKVRequest())
+    assert found.hash == status.hash
+    file.write_bytes(saved[:100] + b"x" + saved[101:])
+    with pytest.raises(SavedError, match="damaged"):
+        Saved.read(file)
+    file.write_bytes(saved[:512])
+    with pytest.raises(SavedError, match="incomplete"):
+        Saved.read(file)
 
 
 async def test_members_hash_alike(store: Connected) -> None:

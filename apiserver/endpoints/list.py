@@ -45,6 +45,8 @@ def list_query(core: Core, exchange: Exchange, info: ResourceInfo) -> ListQuery:
     if continuing and revision:
         raise errors.bad_request("specifying resource version is not allowed when using continue")
     token = parse_token(continuing) if continuing else None
+    if revision == 0 and token is None:
+        limit = 0  # informers begin like this: what lies in memory is sent whole, as upstream does
     chosen = selection(exchange, info, core.feed.cache(info).indexer)
     namespace = exchange.target.namespace if info.namespaced else ""
     return ListQuery(namespace, limit, token, revision, match, chosen.matches, chosen.hint)

@@ -10,11 +10,12 @@ import ipaddress
 import logging
 from typing import Any
 
+from apimachinery import timestamps
 from apimachinery.errors import StatusError
 from apimachinery.resources import require
 from apiserver.options import Options
-from apiserver.ports import Objects
 from apiserver.registry.cluster_ips import FAMILIES, first_address
+from apiserver.registry.objects import StoredObjects
 from component_base.clock import Clock
 from component_base.rpc import RpcError
 from kubeclient.etcd3 import EtcdClient, prefix_end
@@ -28,7 +29,7 @@ RENEW_SECONDS = 20.0
 
 
 class KubernetesService:
-    def __init__(self, objects: Objects, etcd: EtcdClient, chosen: Options, clock: Clock) -> None:
+    def __init__(self, objects: StoredObjects, etcd: EtcdClient, chosen: Options, clock: Clock) -> None:
         self._objects = objects
         self._etcd = etcd
         self._address = chosen.address
@@ -40,6 +41,7 @@ class KubernetesService:
         self._lease = 0
 
     async def publish(self, port: int) -> None:
+        await self._ensure_range()
         await self._ensure_service(port)
         if self._keeps:
             await self._renew()
@@ -74,6 +76,19 @@ class KubernetesService:
             if error.reason != "AlreadyExists":
                 raise
 
+    async def _ensure_range(self) -> None:
+        """The ServiceCIDR that the flag stands for."""
+        info = require("networking.k8s.io/v1", "servicecidrs")
+        if self._objects.get(info, "", NAME) is None:
+            wanted = {"metadata": {"name": NAME}, "spec": {"cidrs": [str(one) for one in self._ranges]}}
+            try:
+                await self._objects.create(info, wanted)
+            except StatusError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+        now = timestamps.format(self._clock.now())
+        await self._objects.update_raw(info, "", NAME, lambda current: with_ready(current, now))
+
     async def _renew(self) -> None:
         if self._lease and await self._etcd.lease_keepalive(self._lease) > 0:
             return
@@ -104,6 +119,21 @@ class KubernetesService:
         await self._objects.update(
             info, NAMESPACE, NAME, lambda current: {**current, **{name: wanted[name] for name in parts}}
         )
+
+
+def with_ready(service_range: JSON, now: str) -> JSON | None:
+    """None when it says already that addresses may be taken from it."""
+    conditions = (service_range.get("status") or {}).get("conditions") or []
+    if any(one.get("type") == "Ready" for one in conditions):
+        return None
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "lastTransitionTime": now,
+        "reason": "",
+        "message": "Kubernetes Service CIDR is ready",
+    }
+    return {**service_range, "status": {"conditions": [*conditions, ready]}}
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -282,12 +282,11 @@ class Writer:
         if write.dry_run:
             return Written(final, removed=True)
         outcome = await self._store.remove(f"{info.etcd_prefix}/{entry.key}", entry.revision)
-        if not outcome.done and outcome.current is not None:
+        if not outcome.done:
             return None
-        if outcome.done:
-            settle = await self._side(info, None, entry.copy(), write)
-            if settle is not None:
-                await settle(True)
+        settle = await self._side(info, None, entry.copy(), write)
+        if settle is not None:
+            await settle(True)
         return Written(final, removed=True)
 
     def _check_identity(self, info: ResourceInfo, new: JSON, old: JSON, subresource: str) -> None:

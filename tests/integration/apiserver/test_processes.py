@@ -31,6 +31,17 @@ def eventually(condition: Callable[[], bool], seconds: float = 15.0) -> None:
         time.sleep(0.05)
 
 
+def test_others_learn_where_the_apiservers_are(tmp_path: Path, store: Store) -> None:
+    flags = "--advertise-address=192.0.2.9"
+    with start_apiserver(tmp_path / "a", store.url, flags) as server, server.http() as client:
+        port = int(server.url.rpartition(":")[2])
+        subset = client.get("/api/v1/namespaces/default/endpoints/kubernetes").json()["subsets"][0]
+        assert [one["ip"] for one in subset["addresses"]] == ["192.0.2.9"]
+        assert subset["ports"][0]["port"] == port
+        path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
+        assert client.get(path).json()["endpoints"][0]["addresses"] == ["192.0.2.9"]
+
+
 def test_two_apiservers_agree(tmp_path: Path, store: Store) -> None:
     with ExitStack() as stack:
         one = stack.enter_context(start_apiserver(tmp_path / "a", store.url))

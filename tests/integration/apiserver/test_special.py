@@ -61,6 +61,9 @@ def test_the_kubernetes_service_is_there(api: httpx.Client) -> None:
     found = api.get("/api/v1/namespaces/default/services/kubernetes").json()
     assert found["spec"]["clusterIP"] == "10.96.0.1"
     assert found["spec"]["ports"][0]["name"] == "https"
+    ranges = api.get("/apis/networking.k8s.io/v1/servicecidrs/kubernetes").json()
+    assert ranges["spec"]["cidrs"] == ["10.96.0.0/16"]
+    assert ranges["status"]["conditions"][0]["type"] == "Ready"
 
 
 def test_pods_are_bound_once(api: httpx.Client, namespace: str) -> None:

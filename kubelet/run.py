@@ -23,7 +23,7 @@ from kubelet.node.guard import NodeGuard
 from kubelet.node.keeper import NodeKeeper
 from kubelet.node.lease import NodeLease
 from kubelet.node.machine import outward_address, read_machine
-from kubelet.server.app import Guard, api, health_app
+from kubelet.server.front import Guard, HealthApp, Pages
 from kubelet.server.stats import Stats
 from kubelet.settings import Settings
 from kubelet.storage import Storekeeper
@@ -122,7 +122,7 @@ class Service:
     def _serve_https(self) -> HttpsServer:
         settings = self._settings
         auth = DelegatedAuth(self._client, self._clock, anonymous=settings.anonymous_auth)
-        app = api(self._agent, self._stats, self._clock, self._clock.now())
+        app = Pages(self._agent, self._stats, self._clock)
         self._https = HttpsServer(
             Guard(app, auth, settings.hostname),
             settings.address,
@@ -137,7 +137,7 @@ class Service:
         settings = self._settings
         if not settings.healthz_port:
             return []
-        return [HttpServer(health_app(self._agent), settings.healthz_address, settings.healthz_port)]
+        return [HttpServer(HealthApp(self._agent), settings.healthz_address, settings.healthz_port)]
 
     def _work(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         agent, settings, clock = self._agent, self._settings, self._clock

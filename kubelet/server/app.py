@@ -1,4 +1,4 @@
-"""The HTTPS API's routes, and who may use them. The apiserver is its main client; it comes with a certificate."""
+"""The HTTPS API's routes: logs, streams, pods, statistics. `front` has let the request in."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,13 +15,11 @@ from kubelet import times
 from kubelet.agent import Agent
 from kubelet.cri.runtime import RuntimeFailure
 from kubelet.pod import to_object
-from kubelet.server import access
 from kubelet.server.logs import LogOptions, read_log
 from kubelet.server.splice import splice
 from kubelet.server.stats import Stats, cadvisor_metrics, resource_metrics, summary
 from kubelet.sync.observed import ContainerSeen, State
 from kubelet.sync.worker import PodWorker
-from serving.delegated import DelegatedAuth, ResourceAttributes
 from skiff_pb.cri import runtime_pb2 as cri
 
 JSON = dict[str, Any]
@@ -36,44 +34,9 @@ class Refused(Exception):
         self.text = text
 
 
-class Guard:
-    """Authentication and authorization around the whole application."""
-
-    def __init__(self, app: Any, auth: DelegatedAuth, node: str) -> None:
-        self._app = app
-        self._auth = auth
-        self._node = node
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        refusal = await self._refusal(scope) if scope["type"] == "http" else None
-        if refusal is not None:
-            await refusal(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-    async def _refusal(self, scope: Any) -> Response | None:
-        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-        certificate = scope.get("extensions", {}).get("skiff.tls", {}).get("client_certificate")
-        user = await self._auth.authenticate(headers, certificate)
-        if user is None:
-            return PlainTextResponse("Unauthorized", 401)
-        verb = access.verb(scope["method"])
-        wanted = access.subresources(scope["path"])
-        for subresource in wanted:
-            attributes = ResourceAttributes(
-                verb=verb, group="", version="v1", resource="nodes", subresource=subresource, name=self._node
-            )
-            if (await self._auth.authorize(user, attributes))[0]:
-                return None
-        names = "[" + " ".join(wanted) + "]"
-        text = f"Forbidden (user={user.name}, verb={verb}, resource=nodes, subresource(s)={names})"
-        return PlainTextResponse(text, 403)
-
-
 def api(agent: Agent, stats: Stats, clock: Clock, started: float) -> FastAPI:
-    """Without the guard, which `run` puts around it."""
+    """What `front` leaves to it: no health, no authentication."""
     app = FastAPI(title="kubelet", docs_url=None, redoc_url=None, openapi_url=None)
-    _health_routes(app, agent)
     _pod_routes(app, agent)
     _stream_routes(app, agent)
     _log_routes(app, agent, clock)
@@ -88,23 +51,6 @@ def api(agent: Agent, stats: Stats, clock: Clock, started: float) -> FastAPI:
         return PlainTextResponse(str(error), 500)
 
     return app
-
-
-def health_app(agent: Agent) -> FastAPI:
-    """The plain port for probes on the node itself."""
-    app = FastAPI(title="kubelet health", docs_url=None, redoc_url=None, openapi_url=None)
-    _health_routes(app, agent)
-    return app
-
-
-def _health_routes(app: FastAPI, agent: Agent) -> None:
-    async def health() -> Response:
-        if not agent.pleg.healthy:
-            return PlainTextResponse(f"pleg was last seen active {agent.pleg.silent_for:.0f}s ago", 500)
-        return PlainTextResponse("ok")
-
-    for path in ("/healthz", "/healthz/ping", "/healthz/log", "/healthz/syncloop"):
-        app.add_api_route(path, health, methods=["GET", "HEAD"])
 
 
 def _find(agent: Agent, namespace: str, name: str, uid: str = "") -> PodWorker:

@@ -1,15 +1,19 @@
 """The HTTPS API's decisions: permissions, log lines, the request that is passed on."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from component_base.clock import SystemClock
 from kubelet.server import access
 from kubelet.server.app import Refused, log_options
+from kubelet.server.front import Guard, answer
 from kubelet.server.logs import LineFilter, LogOptions, read_log, tail_offset
 from kubelet.server.splice import request_head
 from kubelet.server.stats import ContainerUse, Sample, resource_metrics, summary
+from serving.delegated import ResourceAttributes, User
 
 LINES = [
     b"2026-01-01T00:00:01.5Z stdout F one\n",
@@ -112,3 +116,43 @@ def test_use_is_told_by_container_pod_and_node() -> None:
     answer = summary(sample, "node-1", 0.0)
     assert answer["pods"][0]["cpu"]["usageNanoCores"] == 500_000_000
     assert answer["node"]["memory"]["workingSetBytes"] == 1000
+
+
+class Auth:
+    """Knows the bearer token `jane`, who may use what is in `allowed`."""
+
+    allowed: ClassVar[set[tuple[str, str]]] = {("get", "metrics")}
+
+    async def authenticate(self, headers: Mapping[str, str], certificate: bytes | None) -> User | None:
+        return User("jane") if headers.get("authorization") == "Bearer jane" else None
+
+    async def authorize(self, user: User, attributes: ResourceAttributes) -> tuple[bool, str]:
+        return (attributes.verb, attributes.subresource) in self.allowed, ""
+
+
+async def inner(scope: Any, receive: Any, send: Any) -> None:
+    await answer(send, 200, "inside")
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "code", "text"),
+    [
+        ("/metrics", b"jane", 200, "inside"),
+        ("/metrics", b"other", 401, "Unauthorized"),
+        (
+            "/pods",
+            b"jane",
+            403,
+            "Forbidden (user=jane, verb=get, resource=nodes, subresource(s)=[pods proxy])",
+        ),
+    ],
+)
+async def test_the_guard_asks_who_and_whether_he_may(path: str, token: bytes, code: int, text: str) -> None:
+    told: list[Any] = []
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": path, "headers": [(b"authorization", b"Bearer " + token)]}
+    await Guard(inner, Auth(), "node-1")(scope, None, send)  # type: ignore[arg-type]
+    assert (told[0]["status"], told[1]["body"].decode()) == (code, text)

@@ -16,6 +16,7 @@ from tests.integration.apiserver.test_verbs import config_map
 from tests.integration.cluster_parts import ApiServer, Store, start_apiserver, start_store
 
 PATH = "/api/v1/namespaces/default/configmaps"
+MERGE = {"content-type": "application/merge-patch+json"}
 
 
 @pytest.fixture
@@ -131,3 +132,25 @@ def test_what_cannot_start_says_why(tmp_path: Path, store: Store) -> None:
         flag = "--service-node-port-range=9-1"
         with pytest.raises(AssertionError, match="--service-node-port-range: '9-1' is not a range of ports"):
             start_apiserver(tmp_path / "d", store.url, flag, certificates=server.certificates)
+
+
+def test_pages_that_were_compacted_can_be_continued(tmp_path: Path, store: Store) -> None:
+    flag = "--etcd-compaction-interval=300ms"
+    with start_apiserver(tmp_path / "a", store.url, flag) as server, server.http() as client:
+        for name in "abcd":
+            client.post(PATH, json=config_map(name))
+        first = client.get(PATH, params={"limit": 2}).json()["metadata"]
+        old = {"limit": 2, "continue": first["continue"]}
+        exact = {"resourceVersion": first["resourceVersion"], "resourceVersionMatch": "Exact"}
+
+        def compacted() -> bool:
+            client.patch(f"{PATH}/d", json={"data": {"n": str(time.monotonic())}}, headers=MERGE)
+            return client.get(PATH, params=exact).status_code == 410
+
+        eventually(compacted)
+        refused = client.get(PATH, params=old)
+        assert refused.status_code == 410
+        assert refused.json()["reason"] == "Expired"
+        onward = refused.json()["metadata"]["continue"]
+        rest = client.get(PATH, params={"continue": onward}).json()
+        assert [item["metadata"]["name"] for item in rest["items"]] == ["c", "d"]

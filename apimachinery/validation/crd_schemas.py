@@ -1,6 +1,6 @@
 """Rules of the schemas of custom resources: which OpenAPI may be used, and that every field has one known type.
 
-Rules in CEL are asked to be there; compiling them, and defaults that have to satisfy the schema, are judged elsewhere.
+Rules in CEL have to parse; their types and costs, and whether defaults satisfy the schema, are not judged.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from apimachinery.fields import FieldError, Path, forbidden, invalid, not_supported, required
+from apimachinery.validation.expressions import complaint
 
 Obj = dict[str, Any]
 Errors = list[FieldError]
@@ -66,7 +67,22 @@ def validation(holder: Obj | None, status: bool, path: Path) -> Errors:
         found.append(forbidden(path.child("openAPIV3Schema.nullable"), "nullable cannot be true at the root"))
     if not _unsupported(schema):
         found += sorted(_structural(schema, "root", place) + _complete(schema, schema, place, place), key=str)
-    return found + _schema(schema, place, _Context(), root=True)
+    found += _schema(schema, place, _Context(), root=True)
+    return found or _expressions(schema, place)
+
+
+def _expressions(schema: Obj, path: Path) -> Errors:
+    """Rules are compiled only where the schema is in order."""
+    found: Errors = []
+    for index, rule in enumerate(schema.get(RULES) or ()):
+        place = path.child(RULES).index(index)
+        for field in ("rule", "messageExpression"):
+            wrong = complaint(rule[field]) if rule.get(field) else ""
+            if wrong:
+                found.append(invalid(place.child(field), rule, wrong))
+    for tail, one in _children(schema):
+        found += _expressions(one, path.child(tail))
+    return found
 
 
 def _root(schema: Obj, path: Path) -> Errors:

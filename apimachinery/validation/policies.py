@@ -1,6 +1,6 @@
 """Rules of ValidatingAdmissionPolicies and their bindings.
 
-Expressions are only asked to be there: whether they compile is for the code which evaluates them to say.
+Expressions have to parse; whether types and names fit is for the code which evaluates them to say.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from apimachinery.validation.metadata import conditions, label_selector
 from apimachinery.validation.webhooks import (
     FAILURE_POLICIES,
     MATCH_POLICIES,
+    expression,
     match_conditions,
     rule_with_operations,
 )
@@ -28,6 +29,7 @@ ACTIONS = ("Audit", "Deny", "Warn")
 MOST_AUDIT_ANNOTATIONS = 20
 LONGEST_VALUE_EXPRESSION = 5 * 1024
 _NOTHING = "validations or auditAnnotations must contain at least one item"
+_NO_EXPRESSION = "expression is not specified"
 _EITHER = "name and selector are mutually exclusive"
 _BOTH = (
     "must not contain both Deny and Warn (repeating the same validation failure information in the API response "
@@ -172,21 +174,19 @@ def _variable(variable: Obj, path: Path) -> Errors:
         found.append(required(path.child("name"), "name is not specified"))
     elif not _IDENTIFIER.fullmatch(name) or name in _RESERVED:
         found.append(invalid(path.child("name"), name, "must be a valid CEL identifier"))
-    if not (variable.get("expression") or "").strip():
-        found.append(required(path.child("expression"), "expression is not specified"))
-    return found
+    return found + expression(variable.get("expression") or "", path.child("expression"), _NO_EXPRESSION)
 
 
 def _validation(validation: Obj, path: Path) -> Errors:
-    found: Errors = []
-    if not (validation.get("expression") or "").strip():
-        found.append(required(path.child("expression"), "expression is not specified"))
+    found = expression(validation.get("expression") or "", path.child("expression"), _NO_EXPRESSION)
     for field in ("messageExpression", "message"):
         text = validation.get(field) or ""
         if text and not text.strip():
             found.append(invalid(path.child(field), text, "must be non-empty if specified"))
         elif field == "message" and re.search(r"[\n\r]", text.strip()):
             found.append(invalid(path.child(field), text, "must not contain line breaks"))
+        elif field == "messageExpression" and text:
+            found += expression(text, path.child(field), "")
     reason = validation.get("reason")
     if reason is not None and reason not in REASONS:
         found.append(not_supported(path.child("reason"), reason, REASONS))
@@ -200,13 +200,11 @@ def _audit_annotation(annotation: Obj, name: str, path: Path) -> Errors:
         found: Errors = [invalid(path.child("key"), full, text) for text in names.qualified_name(full)]
     else:
         found = [invalid(path.child("key"), key, "requires metadata.name be non-empty")]
-    expression = (annotation.get("valueExpression") or "").strip()
+    text = annotation.get("valueExpression") or ""
     place = path.child("valueExpression")
-    if not expression:
-        found.append(required(place, "valueExpression is not specified"))
-    elif len(expression.encode()) > LONGEST_VALUE_EXPRESSION:
-        found.append(required(place, f"must not exceed {LONGEST_VALUE_EXPRESSION} bytes in length"))
-    return found
+    if len(text.strip().encode()) > LONGEST_VALUE_EXPRESSION:
+        return [*found, required(place, f"must not exceed {LONGEST_VALUE_EXPRESSION} bytes in length")]
+    return found + expression(text, place, "valueExpression is not specified")
 
 
 def binding(obj: Obj) -> Errors:

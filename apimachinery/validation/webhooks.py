@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from apimachinery import names
 from apimachinery.fields import FieldError, Path, duplicate, invalid, not_supported, required, too_many
+from apimachinery.validation.expressions import complaint
 from apimachinery.validation.metadata import label_selector
 
 Obj = dict[str, Any]
@@ -175,15 +176,23 @@ def _review_versions(listed: list[str], tolerance: _Tolerance, path: Path) -> Er
     return found
 
 
+def expression(text: str, path: Path, missing: str, *, trimmed: bool = False) -> Errors:
+    """`missing` is said when there is none; `trimmed` is how upstream shows some of them."""
+    if not text.strip():
+        return [required(path, missing)]
+    shown = text.strip() if trimmed else text
+    wrong = complaint(shown)
+    return [invalid(path, shown, wrong)] if wrong else []
+
+
 def match_conditions(listed: list[Obj], path: Path) -> Errors:
-    """Their expressions are compiled by whoever evaluates them, not here."""
+    """Their expressions have to parse; what they speak about is found out by whoever evaluates them."""
     found: Errors = [too_many(path, len(listed), MOST_CONDITIONS)] if len(listed) > MOST_CONDITIONS else []
     seen: set[str] = set()
     for index, condition in enumerate(listed):
         place = path.index(index)
         name = condition.get("name") or ""
-        if not (condition.get("expression") or "").strip():
-            found.append(required(place.child("expression")))
+        found += expression(condition.get("expression") or "", place.child("expression"), "", trimmed=True)
         if not name:
             found.append(required(place.child("name")))
             continue

@@ -277,6 +277,20 @@ def test_refuses_webhooks(fields: Obj, complaints: list[str]) -> None:
     assert created(VALIDATING, hook(**fields)) == [f"webhooks[0].{one}" for one in complaints]
 
 
+def test_expressions_have_to_parse() -> None:
+    body = hook(matchConditions=[{"name": "a", "expression": "... [] bad expression"}])
+    assert created(VALIDATING, body) == [
+        'webhooks[0].matchConditions[0].expression: Invalid value: "... [] bad expression": compilation failed: ERROR: '
+        "<input>:1:2: Syntax error: mismatched input '.'\n | ... [] bad expression\n | .^"
+    ]
+    schema = {"a": {"type": "object", "x-kubernetes-validations": [{"rule": "self ="}]}}
+    (found,) = created(CRD, definition(schema))
+    assert found.startswith(
+        f"{SCHEMA_PATH}.properties[spec].properties[a].x-kubernetes-validations[0].rule: Invalid value: "
+        '{"rule":"self ="}: compilation failed: ERROR: <input>:1:6'
+    )
+
+
 def test_policies_and_bindings() -> None:
     spec = {"matchConstraints": {"resourceRules": [RULE]}, "validations": [{"expression": "true"}]}
     assert created(POLICY, {"spec": spec}) == []

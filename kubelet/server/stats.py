@@ -15,6 +15,7 @@ from kubelet.node.machine import Disk, available_memory, read_disk
 from skiff_pb.cri import runtime_pb2 as cri
 
 JSON = dict[str, Any]
+FIRST_GAP = 0.5
 FRESH_SECONDS = 2.0
 """Questions within so short a time get the same sample."""
 
@@ -76,6 +77,11 @@ class Stats:
             now = self._clock.now()
             if self._last is not None and now - self._last.at < FRESH_SECONDS:
                 return self._last
+            if self._last is None:
+                # Rates need two looks; who asks for the first time waits for the second.
+                self._last = await self._measure(now)
+                await self._clock.sleep(FIRST_GAP)
+                now = self._clock.now()
             self._last = await self._measure(now)
             return self._last
 

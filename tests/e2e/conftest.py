@@ -32,8 +32,8 @@ def cluster() -> Iterator[Cluster]:
     # A short path: unix sockets lie below it.
     folder = Path(tempfile.mkdtemp(prefix="skiff-", dir="/var/lib"))
     made = Cluster(folder / "s", os.environ.get("SKIFF_E2E_NAMESPACE", "skiff-e2e"))
-    made.make_network()
     try:
+        made.make_network()
         made.up()
         yield made
     finally:

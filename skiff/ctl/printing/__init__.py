@@ -1,0 +1,1 @@
+"""Objects as text: columns, YAML, JSON, JSONPath templates, columns of one's own, descriptions."""

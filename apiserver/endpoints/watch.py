@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Iterable, Iterator
 
@@ -20,6 +21,7 @@ BOOKMARK_SECONDS = 60.0
 #: Bookmarks also come shortly before the watch ends by its timeout, so that the client can go on from there.
 BEFORE_END_SECONDS = 2.0
 CHUNK_BYTES = 256 * 1024
+STALL_SECONDS = 60.0
 
 
 async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
@@ -144,7 +146,9 @@ class Stream:
         await exchange.send({"type": "http.response.body", "body": b""})
 
     async def _send(self, data: bytes) -> None:
-        await self._exchange.send({"type": "http.response.body", "body": data, "more_body": True})
+        """Raises TimeoutError when the client does not read: the connection ends, and what waits for it is freed."""
+        async with asyncio.timeout(STALL_SECONDS):
+            await self._exchange.send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def _listen(self) -> None:
         """Ends the watch when the client leaves."""

@@ -50,7 +50,7 @@ def worker(outsider: Worker, invitation: list[str]) -> Worker:
 def server(name: str, node: str | None = None, replicas: int = 1) -> str:
     """A Deployment that answers HTTP with the pod's name, and its Service. It leaves a lost node after a second."""
     labels = {"app": name}
-    script = "mkdir /www && hostname > /www/index.html && exec httpd -f -p 8080 -h /www"
+    script = "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 8080 -h /www"
     lost = [
         {"key": f"node.kubernetes.io/{what}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1}
         for what in ("not-ready", "unreachable")

@@ -43,7 +43,7 @@ sim: .venv/.ready                ## the store in one process on virtual time; SE
 	SIM_SEED=$(SEED) $(PYTEST) -q -n 2 tests/sim
 
 sim-long: .venv/.ready           ## the same over many more seeds
-	SIM_SEEDS=20000 $(PYTEST) -q -n 2 tests/sim
+	SIM_SEEDS=20000 $(PYTEST) -q -n 2 -o faulthandler_timeout=0 tests/sim
 
 test-integration: .venv/.ready   ## several services together, real sockets and processes
 	$(PYTEST) -q tests/integration

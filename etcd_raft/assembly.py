@@ -155,6 +155,7 @@ class Assembly:
             member_id=origin.restart.identity.member_id,
             election_ticks=self.settings.election_ticks,
             pre_vote=self.settings.pre_vote,
+            catch_up_entries=self.settings.catch_up_entries,
         )
         return Replica(config, self.rng, self.storage, origin.restart, self.machine)
 

@@ -36,6 +36,7 @@ class Settings:
     heartbeat_seconds: float
     election_ticks: int
     snapshot_count: int
+    catch_up_entries: int
     quota_bytes: int
     max_request_bytes: int
     max_txn_ops: int
@@ -74,6 +75,7 @@ def flag_set() -> FlagSet:
     flags.integer("heartbeat-interval", 100, "milliseconds between a leader's heartbeats", 10, 5000)
     flags.integer("election-timeout", 1000, "milliseconds of silence before an election", 50, 50000)
     flags.integer("snapshot-count", 10_000, "applied entries between snapshots", 1)
+    flags.integer("snapshot-catchup-entries", 5000, "entries kept behind a snapshot for members that lag a little", 1)
     flags.integer("quota-backend-bytes", 0, "size at which writes are refused with NOSPACE (0: 2 GiB)", 0)
     flags.integer("max-request-bytes", 1_572_864, "largest request a client may send", 1)
     flags.integer("max-txn-ops", 128, "most operations in one transaction", 1)
@@ -150,6 +152,7 @@ def _settings(values: Values) -> Settings:
         heartbeat_seconds=heartbeat / 1000,
         election_ticks=max(2, election // heartbeat),
         snapshot_count=values["snapshot-count"],
+        catch_up_entries=values["snapshot-catchup-entries"],
         quota_bytes=values["quota-backend-bytes"] or 2 * GIB,
         max_request_bytes=values["max-request-bytes"],
         max_txn_ops=values["max-txn-ops"],

@@ -19,7 +19,7 @@ from component_base.rpc import RpcError
 from skiff_pb.etcd import rpc_pb2
 from tests.integration.etcd_raft.processes import KV, Credentials, MemberProcess, Writers, contents, status
 
-ROUNDS = int(os.environ.get("KILL_ROUNDS") or 6)
+ROUNDS = int(os.environ.get("KILL_ROUNDS") or 4)
 
 
 @pytest.fixture
@@ -32,7 +32,8 @@ def one(tmp_path: Path) -> Iterator[MemberProcess]:
 @pytest.fixture
 def three(tmp_path: Path) -> Iterator[list[MemberProcess]]:
     credentials = Credentials(tmp_path)
-    members = [MemberProcess.make(name, tmp_path, credentials, "--snapshot-count=300") for name in ("a", "b", "c")]
+    flags = ("--snapshot-count=300", "--snapshot-catchup-entries=50")
+    members = [MemberProcess.make(name, tmp_path, credentials, *flags) for name in ("a", "b", "c")]
     yield members
     for member in members:
         member.end()
@@ -139,7 +140,7 @@ async def test_a_member_that_was_away_long_catches_up_by_snapshot(three: list[Me
     lagging = next(m for m in three if m is not three[0])
     lagging.kill()
     writers = Writers(*(m for m in three if m is not lagging))
-    await writers.write(40, asyncio.Event(), count=6500)
+    await writers.write(20, asyncio.Event(), count=800)
     lagging.start(cluster_of(three))
     await lagging.ready()
     assert "received a snapshot" in lagging.log

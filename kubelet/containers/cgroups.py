@@ -16,7 +16,11 @@ from kubelet.pod import Pod
 
 log = logging.getLogger(__name__)
 
-V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "hugetlb", "systemd")
+V1_CONTROLLERS = (
+    *("cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "hugetlb", "systemd"),
+    *("net_cls", "net_prio", "perf_event", "rdma", "misc", "unified"),
+)
+"""Where the runtime may have made a folder for the pod: what was not taken away would stay for ever."""
 
 
 def pod_cgroup_path(pod: Pod, root: str = "kubepods") -> str:

@@ -23,6 +23,7 @@ import pytest
 from component_base.clock import SystemClock
 from component_base.http2.channel import Http2Channel
 from kubelet.agent import Agent
+from kubelet.containers.cgroups import CgroupTree
 from kubelet.cri.client import CriClient
 from kubelet.node.machine import read_machine
 from kubelet.settings import Settings
@@ -125,6 +126,8 @@ def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     server.send_signal(signal.SIGTERM)
     server.wait(10)
     subprocess.run(["ip", "link", "delete", "skifftest0"], capture_output=True, check=False)
+    for cgroup in ("skifftestpods", "skifftest"):
+        CgroupTree().remove(cgroup)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import yaml
 from tests.e2e.cluster import NODE_IP, ROOT, Kubectl, answers, eventually, is_ready
 
 SAMPLE = ROOT / "deploy" / "samples" / "hello.yaml"
-PATH = "/cgi-bin/hello"
+PATH = "/"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ ROOT := $(shell id -u)
 PACKAGES := component_base apimachinery kubeclient serving etcd_raft apiserver scheduler controller_manager kubelet \
 	kube_proxy cluster_dns skiff
 
-.PHONY: help setup up down test check test-unit test-integration test-e2e sim sim-long chaos bench lab-up lab-down proto docs clean
+.PHONY: help setup up down test check test-unit test-integration test-e2e sim sim-long chaos bench lab-up lab-down test-lab proto docs clean
 
 help:                 ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -62,6 +62,9 @@ lab-up: setup         ## the docker-compose lab (LAB=small)
 
 lab-down:             ## stop the lab and remove its containers
 	@bash deploy/compose/lab.sh down $(LAB)
+
+test-lab: setup       ## the lab as a test: image, three containers, a lost worker (docker engine, 5 to 8 minutes)
+	SKIFF_TEST_LAB=1 $(PYTEST) -q tests/e2e/test_lab.py
 
 proto: .venv/.ready   ## regenerate skiff_pb from proto/
 	$(PY) proto/generate.py

@@ -15,6 +15,7 @@ from component_base.rng import system_rng
 from controller_manager.certificates.approval import ApprovalController
 from controller_manager.certificates.root_ca import RootCaPublisher
 from controller_manager.certificates.signing import CleaningController, SigningController
+from controller_manager.daemonset.controller import DaemonSetController
 from controller_manager.deployment.controller import DeploymentController
 from controller_manager.endpointslice.controller import EndpointSliceController
 from controller_manager.endpointslice.endpoints import EndpointsController
@@ -120,6 +121,7 @@ ENTRIES: dict[str, Entry] = {
     "replicaset-controller": Entry(lambda p: ReplicaSetController(p.informers), "concurrent-replicaset-syncs"),
     "replicationcontroller-controller": Entry(lambda p: ReplicaSetController(p.informers, REPLICATION_CONTROLLERS)),
     "deployment-controller": Entry(lambda p: DeploymentController(p.informers), "concurrent-deployment-syncs"),
+    "daemonset-controller": Entry(lambda p: DaemonSetController(p.informers), "concurrent-daemonset-syncs"),
     "namespace-controller": Entry(lambda p: NamespaceController(p.informers, p.client), "concurrent-namespace-syncs"),
     "garbage-collector-controller": Entry(lambda p: GarbageCollector(p.client, p.clock), "concurrent-gc-syncs"),
     "node-ipam-controller": Entry(_ipam, 1),

@@ -120,8 +120,37 @@ class Toleration(Struct, frozen=True):
     tolerationSeconds: int | None = None
 
 
+class NodeSelectorTerm(Struct, frozen=True):
+    matchExpressions: list[Expression] = field(default_factory=list)
+    matchFields: list[Expression] = field(default_factory=list)
+
+
+class NodeSelector(Struct, frozen=True):
+    nodeSelectorTerms: list[NodeSelectorTerm] = field(default_factory=list)
+
+
+class NodeAffinity(Struct, frozen=True):
+    requiredDuringSchedulingIgnoredDuringExecution: NodeSelector | None = None
+
+
+class Affinity(Struct, frozen=True):
+    nodeAffinity: NodeAffinity | None = None
+
+
+class ClaimSource(Struct, frozen=True):
+    claimName: str = ""
+
+
+class Volume(Struct, frozen=True):
+    name: str = ""
+    persistentVolumeClaim: ClaimSource | None = None
+
+
 class PodSpec(Struct, frozen=True):
     nodeName: str = ""
+    nodeSelector: dict[str, str] = field(default_factory=dict)
+    affinity: Affinity | None = None
+    volumes: list[Volume] = field(default_factory=list)
     hostname: str = ""
     subdomain: str = ""
     hostNetwork: bool = False
@@ -137,9 +166,19 @@ class PodIP(Struct, frozen=True):
     ip: str = ""
 
 
+class Terminated(Struct, frozen=True):
+    exitCode: int = 0
+    finishedAt: str | None = None
+
+
+class ContainerState(Struct, frozen=True):
+    terminated: Terminated | None = None
+
+
 class ContainerStatus(Struct, frozen=True):
     name: str = ""
     restartCount: int = 0
+    state: ContainerState = ContainerState()
 
 
 class PodStatus(Struct, frozen=True):
@@ -148,6 +187,7 @@ class PodStatus(Struct, frozen=True):
     podIPs: list[PodIP] = field(default_factory=list)
     conditions: list[Condition] = field(default_factory=list)
     containerStatuses: list[ContainerStatus] = field(default_factory=list)
+    initContainerStatuses: list[ContainerStatus] = field(default_factory=list)
     startTime: str | None = None
     reason: str = ""
 

@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from component_base.clock import ManualClock
-from controller_manager import views
+from controller_manager import history, views
+from controller_manager.daemonset.views import DaemonSet
 from kubeclient.informer import Informers
 from kubeclient.plan import Action, Create, Delete, Event, Patch, Plan, Replace
 from kubeclient.rest import WatchEvent
@@ -24,6 +25,8 @@ VIEWS: dict[str, type[Any]] = {
     "/api/v1/configmaps": views.ConfigMap,
     "/apis/apps/v1/deployments": views.Deployment,
     "/apis/apps/v1/replicasets": views.ReplicaSet,
+    "/apis/apps/v1/daemonsets": DaemonSet,
+    history.COLLECTION: history.ControllerRevision,
     "/apis/discovery.k8s.io/v1/endpointslices": views.EndpointSlice,
     "/apis/coordination.k8s.io/v1/leases": views.Lease,
 }

@@ -13,7 +13,7 @@ import click
 
 from skiff.ctl.failures import Failure
 
-_SEPARATOR = re.compile(r"^---(?:\s.*)?$", re.MULTILINE)
+_SEPARATOR = re.compile(r"^---(?:[ \t].*)?$", re.MULTILINE)
 _SUFFIXES = (".json", ".yaml", ".yml")
 
 

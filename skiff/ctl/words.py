@@ -153,6 +153,16 @@ def command(name: str, **more: Any) -> Callable[[Callable[..., Any]], Command]:
     return click.command(name, cls=Command, context_settings=settings, **more)
 
 
+def options(*decorators: Callable[[Callable[..., Any]], Callable[..., Any]]) -> list[click.Parameter]:
+    """What decorators would add to a function, for a Group."""
+
+    def holder() -> None: ...
+
+    for decorator in reversed(decorators):
+        decorator(holder)
+    return list(reversed(getattr(holder, "__click_params__", [])))
+
+
 def suggestion(error: click.UsageError) -> str:
     """click's complaint in kubectl's manner."""
     if isinstance(error, click.NoSuchOption):

@@ -12,6 +12,7 @@ from component_base.clock import Clock
 from component_base.flags import Values, fail
 from component_base.pki import CertificateAuthority
 from component_base.rng import system_rng
+from controller_manager.bootstrap_tokens import OFF_BY_DEFAULT, BootstrapSigner, TokenCleaner
 from controller_manager.certificates.approval import ApprovalController
 from controller_manager.certificates.root_ca import RootCaPublisher
 from controller_manager.certificates.signing import CleaningController, SigningController
@@ -134,6 +135,8 @@ ENTRIES: dict[str, Entry] = {
     "certificatesigningrequest-approving-controller": Entry(lambda p: ApprovalController(p.informers, p.client)),
     "certificatesigningrequest-signing-controller": Entry(_signing),
     "certificatesigningrequest-cleaner-controller": Entry(lambda p: CleaningController(p.informers), 1),
+    "bootstrap-signer-controller": Entry(lambda p: BootstrapSigner(p.informers, p.client), 1),
+    "token-cleaner-controller": Entry(lambda p: TokenCleaner(p.informers), 1),
 }
 
 
@@ -142,11 +145,12 @@ def all_names() -> list[str]:
 
 
 def chosen(wanted: tuple[str, ...]) -> list[str]:
-    """Names to run, by --controllers. Raises ValueError for a name that does not exist."""
+    """Names to run, by --controllers; * leaves out what is off by default. Raises ValueError for an unknown name."""
     named = {name.removeprefix("-") for name in wanted} - {"*"}
     if unknown := named - ENTRIES.keys():
         raise ValueError(f"{sorted(unknown)[0]!r} is no controller; there are {', '.join(all_names())}")
-    return [name for name in ENTRIES if f"-{name}" not in wanted and ("*" in wanted or name in wanted)]
+    on = ENTRIES.keys() - OFF_BY_DEFAULT if "*" in wanted else set()
+    return [name for name in ENTRIES if f"-{name}" not in wanted and (name in on or name in wanted)]
 
 
 class Manager:

@@ -197,7 +197,16 @@ def _in_namespace(
 def joining_roles() -> list[tuple[str, dict[str, Any]]]:
     """What a node reads before it has joined: the authority without any proof, the settings with its token."""
     bootstrappers = subject("Group", BOOTSTRAPPERS)
+    group = "rbac.authorization.k8s.io"
+    signs = {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "skiff:bootstrap-signer", "namespace": "kube-public", "labels": LABELS},
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": "system:controller:bootstrap-signer"},
+        "subjects": [subject("User", CONTROLLER_MANAGER)],
+    }
     return [
+        (f"/apis/{group}/v1/namespaces/kube-public/rolebindings", signs),
         *_in_namespace("kube-public", CLUSTER_INFO_READER, CLUSTER_INFO, subject("User", "system:anonymous")),
         *_in_namespace(
             "kube-system", "skiff:node-settings", CLUSTER_SETTINGS, bootstrappers, subject("Group", "system:nodes")

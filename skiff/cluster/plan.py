@@ -140,6 +140,7 @@ def controller_manager(settings: Settings, layout: Layout) -> Process:
             f"--node-cidr-mask-size={settings.node_cidr_mask}",
             "--allocate-node-cidrs=true",
             "--use-service-account-credentials=true",
+            "--controllers=*,bootstrap-signer-controller,token-cleaner-controller",
             f"--root-ca-file={pki / 'ca.crt'}",
             f"--service-account-private-key-file={pki / 'sa.key'}",
             f"--cluster-signing-cert-file={pki / 'ca.crt'}",

@@ -15,7 +15,6 @@ import yaml
 from tests.e2e.cluster import NODE_IP, ROOT, Kubectl, answers, eventually, is_ready
 
 SAMPLE = ROOT / "deploy" / "samples" / "hello.yaml"
-PATH = "/"
 
 
 @pytest.fixture
@@ -35,12 +34,12 @@ def test_an_application_is_reached_by_name_by_address_and_by_node_port(kubectl: 
     assert len(pods) == 3
     names = {f"hello from {pod['metadata']['name']}" for pod in pods}
     first = pods[0]["metadata"]["name"]
-    assert answers(kubectl, hello, first, f"http://hello.{hello}.svc.cluster.local{PATH}", 30) == names
-    assert answers(kubectl, hello, first, f"http://hello{PATH}", 3) <= names
+    assert answers(kubectl, hello, first, f"http://hello.{hello}.svc.cluster.local", 30) == names
+    assert answers(kubectl, hello, first, "http://hello", 3) <= names
     service = kubectl.json("get", "service", "hello", "-n", hello)
-    assert answers(kubectl, hello, first, f"http://{service['spec']['clusterIP']}{PATH}", 3) <= names
+    assert answers(kubectl, hello, first, f"http://{service['spec']['clusterIP']}", 3) <= names
     port = service["spec"]["ports"][0]["nodePort"]
-    seen = {kubectl.cluster.run("curl", "-s", f"http://{NODE_IP}:{port}{PATH}").stdout.strip() for _ in range(30)}
+    seen = {kubectl.cluster.run("curl", "-s", f"http://{NODE_IP}:{port}").stdout.strip() for _ in range(30)}
     assert seen == names
 
 
@@ -97,7 +96,7 @@ def test_port_forward(kubectl: Kubectl, hello: str) -> None:
         assert line.startswith("Forwarding from 127.0.0.1:"), line
         port = int(line.split("127.0.0.1:")[1].split()[0])
         for _ in range(3):
-            said = kubectl.cluster.run("curl", "-s", "-m", "10", f"http://127.0.0.1:{port}{PATH}").stdout
+            said = kubectl.cluster.run("curl", "-s", "-m", "10", f"http://127.0.0.1:{port}").stdout
             assert said.startswith("hello from hello-")
     finally:
         child.terminate()

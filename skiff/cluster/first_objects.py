@@ -29,6 +29,12 @@ async def apply(client: RestClient, settings: Settings, ca_pem: str, server: str
     return created
 
 
+async def mark_control_plane(client: RestClient, name: str) -> None:
+    """The label behind `ROLES` of `kubectl get nodes`; nodes may not give it to themselves."""
+    labels = {"node-role.kubernetes.io/control-plane": ""}
+    await client.patch(f"/api/v1/nodes/{name}", {"metadata": {"labels": labels}}, MERGE)
+
+
 async def wait_for_node(client: RestClient, name: str, clock: Clock, seconds: float) -> str:
     """ "" once the node is Ready; else what it said last."""
     end = clock.monotonic() + seconds

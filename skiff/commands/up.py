@@ -244,6 +244,8 @@ async def wait_for_node(cluster: Cluster, clock: Clock, progress: Progress) -> N
     try:
         if said := await first_objects.wait_for_node(client, name, clock, NODE_SECONDS):
             raise SettingsError(f"node {name} is not Ready: {said}; see `skiff logs kubelet`")
+        if cluster.settings.role == "control-plane":
+            await first_objects.mark_control_plane(client, name)
     finally:
         await client.close()
     progress.say(f"node {name} is Ready")

@@ -68,7 +68,7 @@ wheels() {
   local stamp
   stamp=$(sha256sum requirements/runtime.txt | cut -d ' ' -f 1)
   [[ -e build/wheels/.$stamp ]] && return
-  rm -rf build/wheels
+  rm -rf build/wheels build/wheels.part
   .venv/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || return 0
   say "fetching Python wheels (once)"
   if .venv/bin/python -m pip download -q --no-deps --only-binary=:all: --require-hashes -r requirements/runtime.txt \

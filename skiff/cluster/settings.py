@@ -14,6 +14,8 @@ from typing import Literal
 
 import msgspec
 
+from apimachinery.names import dns1123_subdomain
+
 Role = Literal["control-plane", "worker"]
 
 
@@ -84,6 +86,8 @@ def validate(settings: Settings) -> Settings:
         ipaddress.ip_address(settings.node_ip)
     except ValueError as error:
         raise SettingsError(f"--node-ip: {error}") from error
+    if wrong := dns1123_subdomain(settings.node_name):
+        raise SettingsError(f"--node-name: {settings.node_name!r}: {wrong[0]}")
     return settings
 
 

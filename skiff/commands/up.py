@@ -246,6 +246,8 @@ async def wait_for_node(cluster: Cluster, clock: Clock, progress: Progress) -> N
             raise SettingsError(f"node {name} is not Ready: {said}; see `skiff logs kubelet`")
         if cluster.settings.role == "control-plane":
             await first_objects.mark_control_plane(client, name)
+    except (StatusError, httpx.TransportError) as error:
+        raise SettingsError(f"node {name} could not be labelled: {error}") from error
     finally:
         await client.close()
     progress.say(f"node {name} is Ready")

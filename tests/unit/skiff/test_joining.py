@@ -147,3 +147,9 @@ def test_files_of_a_worker_keep_the_token_private(tmp_path: Path, authority: Cer
     joining.write(layout, authority.certificate_pem, {"kube-proxy.conf": b"x"}, bootstrap)
     assert (layout.pki / "ca.crt").read_bytes() == authority.certificate_pem
     assert (layout.kubeconfigs / "bootstrap-kubelet.conf").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["", "Under_score", "UPPER"])
+def test_a_name_that_no_node_can_have_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="--node-name"):
+        joining.worker_settings(addons.cluster_settings(CLUSTER)["data"], SERVER, name, "10.0.0.2")

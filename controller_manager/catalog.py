@@ -21,6 +21,8 @@ from controller_manager.deployment.controller import DeploymentController
 from controller_manager.endpointslice.controller import EndpointSliceController
 from controller_manager.endpointslice.endpoints import EndpointsController
 from controller_manager.garbage_collector.controller import GarbageCollector
+from controller_manager.job.controller import JobController
+from controller_manager.job.ttl import TtlAfterFinishedController
 from controller_manager.namespace.controller import NamespaceController
 from controller_manager.node.eviction import TaintEvictionController
 from controller_manager.node.ipam import NodeIpamController
@@ -123,6 +125,8 @@ ENTRIES: dict[str, Entry] = {
     "replicationcontroller-controller": Entry(lambda p: ReplicaSetController(p.informers, REPLICATION_CONTROLLERS)),
     "deployment-controller": Entry(lambda p: DeploymentController(p.informers), "concurrent-deployment-syncs"),
     "daemonset-controller": Entry(lambda p: DaemonSetController(p.informers), "concurrent-daemonset-syncs"),
+    "job-controller": Entry(lambda p: JobController(p.informers), "concurrent-job-syncs"),
+    "ttl-after-finished-controller": Entry(lambda p: TtlAfterFinishedController(p.informers)),
     "namespace-controller": Entry(lambda p: NamespaceController(p.informers, p.client), "concurrent-namespace-syncs"),
     "garbage-collector-controller": Entry(lambda p: GarbageCollector(p.client, p.clock), "concurrent-gc-syncs"),
     "node-ipam-controller": Entry(_ipam, 1),

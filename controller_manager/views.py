@@ -25,6 +25,7 @@ class Meta(Struct, frozen=True):
     generation: int = 0
     creationTimestamp: str | None = None
     deletionTimestamp: str | None = None
+    deletionGracePeriodSeconds: int | None = None
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     ownerReferences: list[OwnerReference] = field(default_factory=list)
@@ -90,6 +91,7 @@ class Condition(Struct, frozen=True):
     lastTransitionTime: str | None = None
     lastUpdateTime: str | None = None
     lastHeartbeatTime: str | None = None
+    lastProbeTime: str | None = None
     observedGeneration: int | None = None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from component_base.clock import ManualClock
 from controller_manager import history, views
 from controller_manager.daemonset.views import DaemonSet
+from controller_manager.job.views import Job
 from kubeclient.informer import Informers
 from kubeclient.plan import Action, Create, Delete, Event, Patch, Plan, Replace
 from kubeclient.rest import WatchEvent
@@ -26,6 +27,7 @@ VIEWS: dict[str, type[Any]] = {
     "/apis/apps/v1/deployments": views.Deployment,
     "/apis/apps/v1/replicasets": views.ReplicaSet,
     "/apis/apps/v1/daemonsets": DaemonSet,
+    "/apis/batch/v1/jobs": Job,
     history.COLLECTION: history.ControllerRevision,
     "/apis/discovery.k8s.io/v1/endpointslices": views.EndpointSlice,
     "/apis/coordination.k8s.io/v1/leases": views.Lease,

@@ -16,7 +16,7 @@ from kubeclient.kubeconfig import KubeConfig, KubeConfigError
 from kubeclient.leader import LeaderElector, Timing
 from kubeclient.rest import RestClient
 from serving.delegated import DelegatedAuth
-from serving.health import Health, health_app
+from serving.health import Health, HealthApp
 from serving.host import HttpServer, HttpsServer
 
 
@@ -75,7 +75,7 @@ def health_server(
         certificate, key = Path(values["tls-cert-file"]), Path(values["tls-private-key-file"])
     else:
         certificate, key = self_signed(folder, name)
-    app = health_app(health, DelegatedAuth(client, clock))
+    app = HealthApp(health, DelegatedAuth(client, clock))
     authorities = (Path(values["client-ca-file"]),) if values["client-ca-file"] else ()
     return HttpsServer(app, values["bind-address"], values["secure-port"], certificate, key, authorities, clock=clock)
 

@@ -7,16 +7,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
-from fastapi import FastAPI, Request, Response
-
-from component_base import metrics
 from serving.delegated import DelegatedAuth, PathAttributes
 
 Check = Callable[[], str | None]
 """None when well, else a sentence for the log and for those who may read it."""
+
+App = Callable[[Any, Any, Any], Any]
 
 #: Paths anybody may ask, as upstream's --authorization-always-allow-paths.
 OPEN_PATHS = ("/healthz", "/livez", "/readyz")
@@ -63,50 +63,54 @@ class Health:
         return (500 if failed else 200), "\n".join(lines)
 
 
-def health_app(
-    health: Health,
-    auth: DelegatedAuth | None = None,
-    more: Callable[[FastAPI], None] | None = None,
-) -> FastAPI:
-    """The application of a service's health and metrics port. With `auth`, all but the open paths need permission."""
-    app = FastAPI(title="health and metrics", docs_url=None, redoc_url=None, openapi_url=None)
+class HealthApp:
+    """The ASGI application of a service's health and metrics port.
 
-    async def checks(request: Request, only: str = "") -> Response:
-        endpoint = request.url.path.split("/")[1]
-        code, text = health.answer(endpoint, "verbose" in request.query_params, only)
-        return Response(
-            text, code, media_type="text/plain; charset=utf-8", headers={"cache-control": "no-cache, private"}
-        )
+    Health is for everybody and answered here. The rest is on FastAPI, imported by its first request (decision 9), and
+    with `auth` for those only whom the apiserver lets.
+    """
 
-    for endpoint in ("healthz", "livez", "readyz"):
-        app.add_api_route(f"/{endpoint}", checks, methods=["GET", "HEAD"])
-        app.add_api_route(f"/{endpoint}/{{only}}", checks, methods=["GET", "HEAD"])
+    def __init__(self, health: Health, auth: DelegatedAuth | None = None) -> None:
+        self._health = health
+        self._auth = auth
+        self._pages: App | None = None
 
-    @app.get("/metrics")
-    async def show_metrics() -> Response:
-        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        path = str(scope["path"])
+        endpoint, _, only = path.strip("/").partition("/")
+        if f"/{endpoint}" in OPEN_PATHS:
+            verbose = any(key == "verbose" for key, _ in parse_qsl(scope["query_string"].decode(), True))
+            code, text = self._health.answer(endpoint, verbose, only)
+            await answer(send, code, text)
+            return
+        refusal = await self._refusal(scope, path) if self._auth is not None else None
+        if refusal is not None:
+            await answer(send, *refusal)
+            return
+        if self._pages is None:
+            from serving.pages import pages  # a third of a second, and megabytes
 
-    @app.get("/version")
-    async def version() -> dict[str, str]:
-        return VERSION
+            self._pages = pages()
+        await self._pages(scope, receive, send)
 
-    if more is not None:
-        more(app)
-    if auth is not None:
-        _guard(app, auth)
-    return app
+    async def _refusal(self, scope: Any, path: str) -> tuple[int, str] | None:
+        assert self._auth is not None
+        tls = (scope.get("extensions") or {}).get("skiff.tls") or {}
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        user = await self._auth.authenticate(headers, tls.get("client_certificate"))
+        if user is None:
+            return 401, "Unauthorized"
+        verb = str(scope["method"]).lower()
+        allowed, _ = await self._auth.authorize(user, PathAttributes(verb, path))
+        return None if allowed else (403, f'Forbidden: user "{user.name}" cannot {verb} path "{path}"')
 
 
-def _guard(app: FastAPI, auth: DelegatedAuth) -> None:
-    @app.middleware("http")
-    async def check(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        path = request.url.path
-        if not any(path == open_path or path.startswith(open_path + "/") for open_path in OPEN_PATHS):
-            tls: dict[str, Any] = request.scope.get("extensions", {}).get("skiff.tls", {})
-            user = await auth.authenticate(dict(request.headers), tls.get("client_certificate"))
-            if user is None:
-                return Response("Unauthorized", 401)
-            allowed, _ = await auth.authorize(user, PathAttributes(request.method.lower(), path))
-            if not allowed:
-                return Response(f'Forbidden: user "{user.name}" cannot {request.method.lower()} path "{path}"', 403)
-        return await proceed(request)
+async def answer(send: Any, code: int, text: str) -> None:
+    body = text.encode()
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"cache-control", b"no-cache, private"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": code, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

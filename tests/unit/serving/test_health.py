@@ -10,7 +10,7 @@ from component_base.clock import ManualClock
 from kubeclient.kubeconfig import KubeConfig
 from kubeclient.rest import RestClient
 from serving.delegated import DelegatedAuth, ResourceAttributes, User
-from serving.health import Health, health_app
+from serving.health import Health, HealthApp
 
 
 class Reviews(httpx.AsyncBaseTransport):
@@ -57,7 +57,7 @@ async def test_health_by_check() -> None:
     health = Health()
     problem: list[str] = []
     health.add("informers", lambda: problem[0] if problem else None)
-    app = health_app(health)
+    app = HealthApp(health)
     assert (await ask(app, "/readyz")).text == "ok"
     problem.append("not synced")
     failing = await ask(app, "/readyz")
@@ -70,7 +70,7 @@ async def test_health_by_check() -> None:
 
 
 async def test_metrics_are_for_those_who_may(auth: DelegatedAuth) -> None:
-    app = health_app(Health(), auth)
+    app = HealthApp(Health(), auth)
     assert (await ask(app, "/healthz")).status_code == 200, "health is for everybody"
     assert (await ask(app, "/metrics")).status_code == 403
     assert (await ask(app, "/metrics", "bad")).status_code == 401

@@ -10,6 +10,8 @@ import click
 from skiff.ctl.catalogue_of_commands import COMMANDS
 from skiff.ctl.words import Group, suggestion
 
+TRACE = "SKIFFCTL_TRACE"
+
 root = Group("skiffctl", commands_below=COMMANDS, help="Talk to a Kubernetes API server.", shows_connection=True)
 
 
@@ -36,11 +38,15 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered has no reader
         return 1
     except Exception as error:
-        from skiff.ctl.failures import lines
+        from skiff.ctl.failures import Said, lines
 
+        if isinstance(error, Said):
+            return error.code
         sentences = lines(error)
         if sentences is None:
-            raise
+            if os.environ.get(TRACE):
+                raise
+            sentences = [f"error: {type(error).__name__}: {error} (a bug of skiffctl; {TRACE}=1 shows where)"]
         for sentence in sentences:
             click.echo(sentence, err=True)
         return 1

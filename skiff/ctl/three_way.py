@@ -1,8 +1,8 @@
 """What `apply` sends: the difference between the file and the server, and what the file no longer has.
 
 Three objects meet: `original` (what was applied last), `modified` (the file), `current` (the server's). Fields the
-server added stay, for the patch deletes only what `original` had. Lists merge by key where the type says so; types that are
-not built in get a JSON merge patch, whose lists are replaced whole.
+server added stay, for the patch deletes only what `original` had. Lists merge by key where the type says so; types that
+are not built in get a JSON merge patch, whose lists are replaced whole.
 """
 
 from __future__ import annotations

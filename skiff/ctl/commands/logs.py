@@ -71,7 +71,8 @@ async def _sources(session: Session, given: dict[str, Any]) -> list[tuple[str, s
             click.echo(f"No resources found in {session.namespace} namespace.", err=True)
     elif not words:
         raise Failure(
-            "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command"
+            "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\n"
+            "POD or TYPE/NAME is a required argument for the logs command"
         )
     else:
         if len(words) > 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -66,7 +65,7 @@ async def serve(values: Values, stop: asyncio.Event, folder: Path) -> int:
     manager = Manager(values, client, clock)
     print(f"{PROGRAM}: ready on port {values['secure-port']}", file=sys.stderr, flush=True)
     try:
-        await lead_or_work(values, client, f"{os.uname().nodename}_{os.getpid()}", clock, stop, manager.run)
+        await lead_or_work(values, client, clock, stop, manager.run)
     except LeadershipLost as error:
         print(f"{PROGRAM}: {error}; ending, so that nobody works twice", file=sys.stderr)
         return 1

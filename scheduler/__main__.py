@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -59,9 +58,8 @@ async def serve(values: Values, stop: asyncio.Event, folder: Path) -> int:
             group.create_task(service.run())
 
     print(f"{PROGRAM}: ready on port {values['secure-port']}", file=sys.stderr, flush=True)
-    identity = f"{os.uname().nodename}_{os.getpid()}"
     try:
-        await lead_or_work(values, client, identity, clock, stop, work)
+        await lead_or_work(values, client, clock, stop, work)
     except LeadershipLost as error:
         print(f"{PROGRAM}: {error}; ending, so that nobody works twice", file=sys.stderr)
         return 1

@@ -6,6 +6,7 @@ scheduler and controller_manager are made of this; upstream calls the same thing
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -36,6 +37,12 @@ def add_common_flags(found: FlagSet, port: int, leader_name: str) -> None:
     found.duration("leader-elect-lease-duration", 15.0, "How long the others wait for a leader that has gone silent.")
     found.duration("leader-elect-renew-deadline", 10.0, "How long a leader tries to renew before it gives up.")
     found.duration("leader-elect-retry-period", 2.0, "Time between tries to take or renew the Lease.")
+    found.string(
+        "leader-elect-identity",
+        "",
+        "Who holds the Lease; by default host and process id. A name that outlives the process lets its next life go "
+        "on at once instead of waiting for the Lease's end: only where a supervisor sees to it that there is one.",
+    )
     found.string("leader-elect-resource-name", leader_name, "Name of the Lease.")
     found.string("leader-elect-resource-namespace", "kube-system", "Namespace of the Lease.")
     found.number("kube-api-qps", 50.0, "Accepted for compatibility; the apiserver's own limits count.")
@@ -83,7 +90,6 @@ def health_server(
 async def lead_or_work(
     values: Values,
     client: RestClient,
-    identity: str,
     clock: Clock,
     stop: asyncio.Event,
     work: Callable[[], Awaitable[None]],
@@ -93,7 +99,7 @@ async def lead_or_work(
         client,
         values["leader-elect-resource-namespace"],
         values["leader-elect-resource-name"],
-        identity,
+        values["leader-elect-identity"] or f"{os.uname().nodename}_{os.getpid()}",
         clock,
         Timing(
             values["leader-elect-lease-duration"],

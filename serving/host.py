@@ -1,7 +1,7 @@
 """One listening port of a service: an ASGI application on uvicorn's protocol, with or without TLS.
 
 uvicorn's own `Server` is left out: it installs signal handlers and wakes ten times a second. Certificates are read
-again within ten seconds after their files changed, for new connections; nothing polls.
+again within a second after their files changed, for new connections; nothing polls.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 #: Idle connections of clients that keep pools; Go's servers keep them for longer than clients do.
 KEEP_ALIVE_SECONDS = 180
-RELOAD_SECONDS = 10.0
+RELOAD_SECONDS = 1.0
 
 
 class HttpServer:

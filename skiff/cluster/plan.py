@@ -135,6 +135,7 @@ def controller_manager(settings: Settings, layout: Layout) -> Process:
             f"--authorization-kubeconfig={kubeconfig}",
             f"--secure-port={settings.ports.controller_manager}",
             "--bind-address=127.0.0.1",
+            *leadership(settings),
             f"--cluster-cidr={settings.pod_cidr}",
             f"--service-cluster-ip-range={settings.service_cidr}",
             f"--node-cidr-mask-size={settings.node_cidr_mask}",
@@ -151,6 +152,11 @@ def controller_manager(settings: Settings, layout: Layout) -> Process:
     )
 
 
+def leadership(settings: Settings) -> tuple[str, ...]:
+    """One of each on a host, by our supervisor: a new life goes on at once. Renewals cost the store an fsync each."""
+    return (f"--leader-elect-identity={settings.node_name}", "--leader-elect-retry-period=5s")
+
+
 def scheduler(settings: Settings, layout: Layout) -> Process:
     kubeconfig = layout.kubeconfigs / "scheduler.conf"
     return Process(
@@ -162,6 +168,7 @@ def scheduler(settings: Settings, layout: Layout) -> Process:
             f"--authorization-kubeconfig={kubeconfig}",
             f"--secure-port={settings.ports.scheduler}",
             "--bind-address=127.0.0.1",
+            *leadership(settings),
         ),
         Probe(url=f"https://127.0.0.1:{settings.ports.scheduler}/healthz"),
         needs=("apiserver",),

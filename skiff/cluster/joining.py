@@ -6,6 +6,7 @@ connection is verified against this authority.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -35,6 +36,7 @@ CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 AGENTS = {"kube-proxy.conf": "system:kube-proxy", "cluster-dns.conf": "system:cluster-dns"}
 BOOTSTRAP = "bootstrap-kubelet.conf"
 APPROVAL_SECONDS = 60.0
+SERVING_PAUSE_SECONDS = 0.5
 DEFAULT_PORT = 6443
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -204,3 +206,20 @@ async def renew_agents(settings: Settings, layout: Layout, clock: Clock, force: 
     for file, content in made.items():
         write_private(layout.kubeconfigs / file, content)
     return sorted(made)
+
+
+async def serves_verified(settings: Settings, layout: Layout, clock: Clock, seconds: float) -> bool:
+    """Whether the kubelet came to serve with a certificate of the cluster's: before that, logs and exec are refused."""
+    context = ssl.create_default_context(cafile=str(layout.pki / "ca.crt"))
+    end = clock.monotonic() + seconds
+    while clock.monotonic() < end:
+        try:
+            _, writer = await asyncio.wait_for(
+                asyncio.open_connection(settings.node_ip, settings.ports.kubelet, ssl=context),
+                SERVING_PAUSE_SECONDS * 4,
+            )
+            writer.close()
+            return True
+        except (OSError, TimeoutError):
+            await clock.sleep(SERVING_PAUSE_SECONDS)
+    return False

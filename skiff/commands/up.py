@@ -38,6 +38,7 @@ from skiff.commands.output import Progress, stop
 CONTEXT = "skiff"
 START_SECONDS = 120.0
 NODE_SECONDS = 60.0
+SERVING_SECONDS = 30.0
 MAX_DEATHS = 5
 
 
@@ -167,6 +168,8 @@ async def bring_up(cluster: Cluster, clock: Clock, progress: Progress, wait: boo
         await load_own_images(wanted, layout, progress)
         if wait:
             await wait_for_node(cluster, clock, progress)
+            if not await joining.serves_verified(wanted, layout, clock, SERVING_SECONDS):
+                progress.say("the kubelet waits for its serving certificate: kubectl logs and exec come later")
         (layout.kubeconfigs / joining.BOOTSTRAP).unlink(missing_ok=True)  # the node has an identity of its own now
         return
     apiserver_is_ready = asyncio.Event()

@@ -16,6 +16,7 @@ from controller_manager.bootstrap_tokens import OFF_BY_DEFAULT, BootstrapSigner,
 from controller_manager.certificates.approval import ApprovalController
 from controller_manager.certificates.root_ca import RootCaPublisher
 from controller_manager.certificates.signing import CleaningController, SigningController
+from controller_manager.cronjob.controller import CronJobController
 from controller_manager.daemonset.controller import DaemonSetController
 from controller_manager.deployment.controller import DeploymentController
 from controller_manager.endpointslice.controller import EndpointSliceController
@@ -126,6 +127,7 @@ ENTRIES: dict[str, Entry] = {
     "deployment-controller": Entry(lambda p: DeploymentController(p.informers), "concurrent-deployment-syncs"),
     "daemonset-controller": Entry(lambda p: DaemonSetController(p.informers), "concurrent-daemonset-syncs"),
     "job-controller": Entry(lambda p: JobController(p.informers), "concurrent-job-syncs"),
+    "cronjob-controller": Entry(lambda p: CronJobController(p.informers), "concurrent-cron-job-syncs"),
     "ttl-after-finished-controller": Entry(lambda p: TtlAfterFinishedController(p.informers)),
     "namespace-controller": Entry(lambda p: NamespaceController(p.informers, p.client), "concurrent-namespace-syncs"),
     "garbage-collector-controller": Entry(lambda p: GarbageCollector(p.client, p.clock), "concurrent-gc-syncs"),

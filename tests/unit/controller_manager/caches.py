@@ -5,6 +5,7 @@ from typing import Any
 
 from component_base.clock import ManualClock
 from controller_manager import history, views
+from controller_manager.cronjob.views import CronJob
 from controller_manager.daemonset.views import DaemonSet
 from controller_manager.job.views import Job
 from kubeclient.informer import Informers
@@ -28,6 +29,7 @@ VIEWS: dict[str, type[Any]] = {
     "/apis/apps/v1/replicasets": views.ReplicaSet,
     "/apis/apps/v1/daemonsets": DaemonSet,
     "/apis/batch/v1/jobs": Job,
+    "/apis/batch/v1/cronjobs": CronJob,
     history.COLLECTION: history.ControllerRevision,
     "/apis/discovery.k8s.io/v1/endpointslices": views.EndpointSlice,
     "/apis/coordination.k8s.io/v1/leases": views.Lease,

@@ -1,0 +1,1 @@
+"""CronJobs: a Job for each moment of a schedule."""

@@ -126,6 +126,7 @@ class Executor:
     async def _start_all(
         self, pod: Pod, seen: PodSeen, actions: PodActions, site: Site, backoff: Backoff, progress: Progress
     ) -> None:
+        killed = {kill.container_id for kill in actions.kills}
         for start in actions.starts:
             container = pod.container(start.name)
             if container is None:
@@ -133,6 +134,8 @@ class Executor:
             last = seen.latest(start.name)
             if last is not None and last.state == State.EXITED:
                 backoff.next(backoff_key(container), last.finished_at, self._clock.now())
+            elif last is not None and last.id in killed:  # its exit was not seen: we ended it a moment ago
+                backoff.next(backoff_key(container), self._clock.now(), self._clock.now())
             try:
                 await self._launcher.launch(pod, container, start.attempt, self._site(container, start, seen, site))
                 progress.changed = True

@@ -49,7 +49,8 @@ RESYNC = 300.0
 RETRY = 2.0
 MAX_RETRY = 30.0
 VOLUME_RETRY = 2.0
-MAX_RETRY = 30.0
+MAX_VOLUME_SILENCE = 122.0
+"""A failing volume is told of less and less often: a pod may cause 25 events, and needs some for what follows."""
 PULL_STATUS_SECONDS = 3.0
 """How long a failed pull shows as ErrImagePull before it shows as ImagePullBackOff."""
 ENDED = ("Succeeded", "Failed")
@@ -94,6 +95,15 @@ class Verdict:
     grace: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What was told of a volume last, and from when on it may be told again."""
+
+    text: str = ""
+    silence: float = 0.0
+    again_at: float = 0.0
+
+
 class PodWorker:
     def __init__(self, parts: NodeParts, pod: Pod) -> None:
         self.pod = pod
@@ -113,6 +123,7 @@ class PodWorker:
         self._verdict: Verdict | None = None
         self._refresh = True
         self._retry = RETRY
+        self._complaint = Complaint()
         self._sized: dict[str, str] = {}
         """Container id -> the resources it was given last."""
 
@@ -288,11 +299,20 @@ class PodWorker:
         try:
             await parts.volumes.set_up(pod, maps, secrets, ips)
         except VolumeError as error:
-            parts.events.event(pod_reference(pod), WARNING, "FailedMount", str(error))
+            self._complain(str(error))
             self._at(parts.clock.now() + VOLUME_RETRY)
             return False
+        self._complaint = Complaint()
         self._refresh = False
         return True
+
+    def _complain(self, text: str) -> None:
+        now, last = self._parts.clock.now(), self._complaint
+        if text == last.text and now < last.again_at:
+            return
+        silence = min(2 * last.silence, MAX_VOLUME_SILENCE) if text == last.text else VOLUME_RETRY
+        self._complaint = Complaint(text, silence, now + silence)
+        self._parts.events.event(pod_reference(self.pod), WARNING, "FailedMount", text)
 
     async def _resize(self, seen: PodSeen) -> None:
         """Brings running containers to the limits the pod asks for now; a container knows those it began with."""

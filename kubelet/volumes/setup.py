@@ -21,7 +21,7 @@ from kubelet.containers.expansion import expand_strict
 from kubelet.containers.facts import ConfigError, NodeFacts
 from kubelet.objects import ObjectStore
 from kubelet.pod import Container, HostPath, Pod, Volume
-from kubelet.volumes.atomic import UnsafePath, write_atomically
+from kubelet.volumes.atomic import File, UnsafePath, write_atomically
 from kubelet.volumes.payload import VolumeError, is_payload_volume, named_objects, token_sources, volume_payload
 from kubelet.volumes.subpath import bind_subpath
 from kubelet.volumes.tokens import TokenStore
@@ -71,11 +71,14 @@ class PodVolumes:
             raise VolumeError(error.message) from error
         except TimeoutError as error:
             raise VolumeError("timed out waiting for the pod's ConfigMaps and Secrets") from error
-        payloads = {
-            v.name: volume_payload(pod, v, objects=objects, tokens=tokens, node=self._node(), pod_ips=pod_ips)
-            for v in pod.spec.volumes or ()
-            if is_payload_volume(v)
-        }
+        payloads: dict[str, dict[str, File]] = {}
+        for v in filter(is_payload_volume, pod.spec.volumes or ()):
+            try:
+                payloads[v.name] = volume_payload(
+                    pod, v, objects=objects, tokens=tokens, node=self._node(), pod_ips=pod_ips
+                )
+            except VolumeError as error:
+                raise _at(v.name, error) from error
 
         def apply() -> dict[str, str]:
             paths: dict[str, str] = {}
@@ -85,10 +88,8 @@ class PodVolumes:
                     if volume.name in payloads:
                         group = pod.spec.security_context.fs_group
                         write_atomically(Path(paths[volume.name]), payloads[volume.name], fs_group=group)
-                except (OSError, UnsafePath) as error:
-                    raise VolumeError(f'MountVolume.SetUp failed for volume "{volume.name}" : {error}') from error
-                except VolumeError as error:
-                    raise VolumeError(f'MountVolume.SetUp failed for volume "{volume.name}" : {error}') from error
+                except (OSError, UnsafePath, VolumeError) as error:
+                    raise _at(volume.name, error) from error
             return paths
 
         self._paths[pod.uid] = await asyncio.to_thread(apply)
@@ -195,6 +196,10 @@ class PodVolumes:
         """uids of pods that still have a folder here."""
         folder = self._root / "pods"
         return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+
+
+def _at(name: str, error: Exception) -> VolumeError:
+    return VolumeError(f'MountVolume.SetUp failed for volume "{name}" : {error}')
 
 
 def _make_folder(path: str) -> None:

@@ -40,6 +40,7 @@ class FakeRuntime:
     network: RuntimeCondition = field(default_factory=lambda: RuntimeCondition(True))
     fail: dict[str, str] = field(default_factory=dict)
     """call -> message of its failure"""
+    exec_code: int = 0
 
     def _note(self, call: str, name: str = "") -> None:
         self.calls.append(f"{call} {name}".strip())
@@ -164,7 +165,7 @@ class FakeRuntime:
 
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult:
         self._note("exec", " ".join(command))
-        return ExecResult(0)
+        return ExecResult(self.exec_code)
 
     async def reopen_log(self, container_id: str) -> None:
         self._note("reopen", container_id)

@@ -100,6 +100,29 @@ async def test_restarts_back_off_ten_then_twenty_seconds(bench: Bench) -> None:
     assert starts[2] == pytest.approx(20, abs=1)
 
 
+async def test_containers_that_fail_their_liveness_probe_again_and_again_back_off(bench: Bench) -> None:
+    probe = {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1}
+    bench.runtime.exec_code = 1
+    bench.api.pod("web", {"containers": [{"name": "a", "image": "a:1", "livenessProbe": probe}]})
+    ended = []
+    for attempt in range(3):
+        await bench.until(lambda n=attempt: f"start a-{n}" in bench.runtime.calls)  # type: ignore[misc]
+        ended.append(bench.clock.now())
+    assert ended[1] - ended[0] < 5
+    assert ended[2] - ended[1] == pytest.approx(11, abs=2)
+
+
+async def test_a_missing_secret_is_told_of_less_and_less_often(bench: Bench) -> None:
+    path = bench.pod("a", volumes=[{"name": "keys", "secret": {"secretName": "absent"}}])
+    began = bench.clock.now()
+    await bench.until(lambda: bench.clock.now() - began > 45)
+    told = [text for _, reason, text in bench.events.seen if reason == "FailedMount"]
+    assert set(told) == {'MountVolume.SetUp failed for volume "keys" : secret "absent" not found'}
+    assert len(told) <= 6
+    bench.api.put("/api/v1/namespaces/default/secrets/absent", {"kind": "Secret", "metadata": {"name": "absent"}})
+    await bench.until(lambda: bench.phase(path) == "Running", 10)
+
+
 async def test_a_finished_job_keeps_its_containers_until_it_is_deleted(bench: Bench) -> None:
     path = bench.pod("a", restartPolicy="Never")
     await bench.until(lambda: bench.phase(path) == "Running")

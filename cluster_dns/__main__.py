@@ -71,7 +71,8 @@ async def serve(values: Values, stop: asyncio.Event) -> int:
     feed(informers, zone)
     address, port = values["bind-address"], values["port"]
     own = (address, values["service-address"])
-    forwarder = Forwarder(await asyncio.to_thread(read_resolvers, Path(values["resolv-conf"]), own), system_rng())
+    resolvers = await asyncio.to_thread(read_resolvers, Path(values["resolv-conf"]), own)
+    forwarder = Forwarder(resolvers, system_rng(), clock)
     metrics_host, _, metrics_port = values["metrics-bind-address"].rpartition(":")
     if not metrics_port.isdigit():
         fail(PROGRAM, f"--metrics-bind-address: {values['metrics-bind-address']!r} is not ADDRESS:PORT")

@@ -1,7 +1,9 @@
 """Asks the resolvers of the host for what is not ours, passing queries through byte for byte.
 
-Resolvers are tried in order, the last one that answered first. Bounded: past `LIMIT` questions in flight a new one is
-refused (SERVFAIL) instead of queued, so that a dead uplink cannot eat the memory that cluster names need.
+Resolvers are tried in order, the last one that answered first. One that was silent twice rests for a few seconds, so
+that without an uplink clients hear SERVFAIL at once instead of waiting until they give up. Bounded: past `LIMIT`
+questions in flight a new one is refused (SERVFAIL) instead of queued, so that a dead uplink cannot eat the memory that
+cluster names need.
 """
 
 from __future__ import annotations
@@ -12,10 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from component_base.clock import Clock
 from component_base.rng import Rng
 
 LIMIT = 1000
-TIMEOUT_SECONDS = 2.0
+TIMEOUT_SECONDS = 1.5
+"""Three silent resolvers take less than the five seconds after which most clients give up."""
+SILENT_TIMES = 2
+REST_SECONDS = 5.0
 MAX_MESSAGE = 65535
 
 log = logging.getLogger(__name__)
@@ -44,10 +50,21 @@ def read_resolvers(path: Path, own: Sequence[str]) -> list[str]:
 
 
 class Forwarder:
-    def __init__(self, resolvers: Sequence[str], rng: Rng, port: int = 53) -> None:
+    def __init__(
+        self,
+        resolvers: Sequence[str],
+        rng: Rng,
+        clock: Clock,
+        port: int = 53,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
         self._resolvers = list(resolvers)  # best first
         self._rng = rng
+        self._clock = clock
         self._port = port
+        self._timeout = timeout
+        self._silent: dict[str, tuple[int, float]] = {}
+        """Resolver -> how often it was silent in a row, and until when it rests."""
         self._in_flight = 0
 
     async def ask(self, query: bytes, over_tcp: bool) -> bytes:
@@ -57,16 +74,30 @@ class Forwarder:
         self._in_flight += 1
         try:
             for resolver in list(self._resolvers):
-                try:
-                    async with asyncio.timeout(TIMEOUT_SECONDS):
-                        answer = await (self._tcp if over_tcp else self._udp)(resolver, query)
-                except (TimeoutError, OSError, asyncio.IncompleteReadError):
+                if self._rests(resolver):
                     continue
+                try:
+                    async with asyncio.timeout(self._timeout):
+                        answer = await (self._tcp if over_tcp else self._udp)(resolver, query)
+                except TimeoutError:
+                    self._was_silent(resolver)
+                    continue
+                except (OSError, asyncio.IncompleteReadError):
+                    continue
+                self._silent.pop(resolver, None)
                 self._prefer(resolver)
                 return answer
         finally:
             self._in_flight -= 1
         raise NoAnswer("no resolver answered" if self._resolvers else "the host has no resolver")
+
+    def _rests(self, resolver: str) -> bool:
+        times, until = self._silent.get(resolver, (0, 0.0))
+        return times >= SILENT_TIMES and self._clock.monotonic() < until
+
+    def _was_silent(self, resolver: str) -> None:
+        times, _ = self._silent.get(resolver, (0, 0.0))
+        self._silent[resolver] = (times + 1, self._clock.monotonic() + REST_SECONDS)
 
     def _prefer(self, resolver: str) -> None:
         if self._resolvers[0] != resolver:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import orjson
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
@@ -32,8 +33,9 @@ def build(catalog: Catalog, health: Health, documents: Mapping[str, Document], l
         return JSONResponse(status.body(), status.code)
 
     @app.get("/")
-    async def index() -> JSONResponse:
-        return JSONResponse({"paths": paths(catalog, health, documents)})
+    async def index() -> Response:
+        body = orjson.dumps({"paths": paths(catalog, health, documents)}, option=orjson.OPT_INDENT_2)
+        return Response(body, media_type="application/json")
 
     @app.get("/metrics")
     def exposition() -> Response:

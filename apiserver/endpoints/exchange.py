@@ -167,6 +167,8 @@ class Exchange:
     async def refuse(self, error: StatusError) -> None:
         if error.code == 406:
             self.representation = PLAIN
+        if self.representation is PLAIN:  # refused before a form was chosen
+            self.representation = Representation(pretty=pretty_wanted(self.query, self.headers.get("user-agent", "")))
         extra: list[Header] = []
         if error.retry_after and error.code in (429, 503, 500, 504):
             extra.append((b"retry-after", b"%d" % error.retry_after))

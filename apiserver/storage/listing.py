@@ -43,8 +43,8 @@ def parse_token(text: str) -> Token:
     try:
         body = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         version, revision, start = body["v"], body["rv"], body["start"]
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
-        raise errors.bad_request(f"continue key is not valid: {error}") from None
+    except (ValueError, KeyError, TypeError, binascii.Error):
+        raise errors.bad_request("continue key is not valid: it is none that a list has given") from None
     if version != "meta.k8s.io/v1":
         raise errors.bad_request("continue key is not valid: server does not recognize this encoded version")
     if not isinstance(revision, int) or not isinstance(start, str) or revision == 0 or not start:

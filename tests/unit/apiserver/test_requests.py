@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from apimachinery import errors
 from apimachinery.errors import StatusError
 from apimachinery.resources import require
 from apiserver.discovery import documents
 from apiserver.discovery.serve import aggregated_version
 from apiserver.endpoints.accept import YAML, negotiate
 from apiserver.endpoints.binding import bound
+from apiserver.endpoints.exchange import Exchange
 from apiserver.endpoints.path import Target, parse
 from apiserver.endpoints.scale import scale_of
 from apiserver.openapi import documents as openapi
@@ -66,6 +68,22 @@ def test_accept_headers() -> None:
     with pytest.raises(StatusError) as refused:
         negotiate("text/html")
     assert refused.value.code == 406
+
+
+@pytest.mark.parametrize(("agent", "indented"), [("curl/8.5", True), ("kubectl/v1.33.0 (linux/amd64)", False)])
+async def test_refusals_are_indented_for_people(agent: str, indented: bool) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError("a refusal reads no body")
+
+    scope = {"method": "GET", "path": "/api", "query_string": b"", "headers": [(b"user-agent", agent.encode())]}
+    await Exchange(scope, receive, send).refuse(errors.unauthorized())
+    assert sent[0]["status"] == 401
+    assert (b'\n  "code": 401' in sent[1]["body"]) is indented
 
 
 def test_discovery_forms() -> None:

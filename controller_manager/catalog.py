@@ -33,6 +33,7 @@ from controller_manager.replicaset.controller import REPLICATION_CONTROLLERS, Re
 from controller_manager.resource_quota import ResourceQuotaController
 from controller_manager.serviceaccount.accounts import ServiceAccountsController
 from controller_manager.serviceaccount.tokens import TokensController, TokenSigner
+from controller_manager.statefulset.controller import StatefulSetController
 from kubeclient.events import EventRecorder
 from kubeclient.executor import Executor
 from kubeclient.informer import Informers
@@ -126,6 +127,7 @@ ENTRIES: dict[str, Entry] = {
     "replicationcontroller-controller": Entry(lambda p: ReplicaSetController(p.informers, REPLICATION_CONTROLLERS)),
     "deployment-controller": Entry(lambda p: DeploymentController(p.informers), "concurrent-deployment-syncs"),
     "daemonset-controller": Entry(lambda p: DaemonSetController(p.informers), "concurrent-daemonset-syncs"),
+    "statefulset-controller": Entry(lambda p: StatefulSetController(p.informers), "concurrent-statefulset-syncs"),
     "job-controller": Entry(lambda p: JobController(p.informers), "concurrent-job-syncs"),
     "cronjob-controller": Entry(lambda p: CronJobController(p.informers), "concurrent-cron-job-syncs"),
     "ttl-after-finished-controller": Entry(lambda p: TtlAfterFinishedController(p.informers)),

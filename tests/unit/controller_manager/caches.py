@@ -8,6 +8,7 @@ from controller_manager import history, views
 from controller_manager.cronjob.views import CronJob
 from controller_manager.daemonset.views import DaemonSet
 from controller_manager.job.views import Job
+from controller_manager.statefulset.views import Claim, StatefulSet
 from kubeclient.informer import Informers
 from kubeclient.plan import Action, Create, Delete, Event, Patch, Plan, Replace
 from kubeclient.rest import WatchEvent
@@ -30,6 +31,8 @@ VIEWS: dict[str, type[Any]] = {
     "/apis/apps/v1/daemonsets": DaemonSet,
     "/apis/batch/v1/jobs": Job,
     "/apis/batch/v1/cronjobs": CronJob,
+    "/apis/apps/v1/statefulsets": StatefulSet,
+    "/api/v1/persistentvolumeclaims": Claim,
     history.COLLECTION: history.ControllerRevision,
     "/apis/discovery.k8s.io/v1/endpointslices": views.EndpointSlice,
     "/apis/coordination.k8s.io/v1/leases": views.Lease,

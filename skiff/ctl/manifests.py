@@ -72,10 +72,11 @@ def documents(text: str, source: str) -> list[Any]:
         except ValueError:
             pass  # several of them, or YAML in flow style
     from apimachinery.schema import yaml_body
+    from apimachinery.schema.json_body import SyntaxProblem
 
     try:
         return [yaml_body.parse(part.encode())[0] for part in _SEPARATOR.split(text) if part.strip()]
-    except yaml_body.SyntaxProblem as error:
+    except SyntaxProblem as error:
         raise Failure(f"error parsing {source}: {error}") from None
 
 

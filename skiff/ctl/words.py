@@ -62,7 +62,9 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self.params = [*self.params, *connection_options(hidden=True)]
+        taken = {name for option in self.params for name in option.opts}
+        shared = [option for option in connection_options(hidden=True) if not taken & set(option.opts)]
+        self.params = [*self.params, *shared]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta["skiff.dashed"] = len(args) - args.index("--") - 1 if "--" in args else 0

@@ -22,10 +22,10 @@ def head(obj: dict[str, Any], namespaced: bool = True) -> list[str]:
     lines = [f"Name:\t{metadata.get('name', '')}"]
     if namespaced:
         lines.append(f"Namespace:\t{metadata.get('namespace', '')}")
-    return lines + pairs("Labels:", metadata.get("labels")) + annotations(metadata)
+    return lines + pairs("Labels:", metadata.get("labels")) + notes(metadata)
 
 
-def annotations(metadata: Mapping[str, Any]) -> list[str]:
+def notes(metadata: Mapping[str, Any]) -> list[str]:
     found = {key: value for key, value in (metadata.get("annotations") or {}).items() if key not in _HIDDEN}
     return pairs("Annotations:", {key: _short(value) for key, value in found.items()}, ": ")
 

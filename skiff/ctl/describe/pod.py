@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apimachinery.podspec.qos import qos_class
 from skiff.ctl.describe.around import JSON, Around
-from skiff.ctl.describe.pieces import NONE, annotations, events, pairs, time, words
+from skiff.ctl.describe.pieces import NONE, events, notes, pairs, time, words
 from skiff.ctl.describe.template import containers, tolerations, volumes
 
 
@@ -22,7 +22,7 @@ def lines(pod: JSON, around: Around) -> list[str]:
     found.append(f"Node:\t{spec['nodeName'] + host if spec.get('nodeName') else NONE}")
     if status.get("startTime"):
         found.append(f"Start Time:\t{time(status['startTime'])}")
-    found += pairs("Labels:", metadata.get("labels")) + annotations(metadata)
+    found += pairs("Labels:", metadata.get("labels")) + notes(metadata)
     if metadata.get("deletionTimestamp"):
         found.append(f"Status:\tTerminating (since {time(metadata['deletionTimestamp'])})")
         found.append(f"Termination Grace Period:\t{metadata.get('deletionGracePeriodSeconds', 0)}s")

@@ -13,6 +13,7 @@ from skiff.cluster import status
 from skiff.cluster.layout import Layout
 
 BRIDGE = "cbr0"
+CGROUPS = Path("/sys/fs/cgroup")
 PATIENCE_SECONDS = 10.0
 TABLES = (("ip", "kube-proxy"), ("ip6", "kube-proxy"))
 
@@ -32,8 +33,22 @@ def end_containers(layout: Layout) -> None:
     marks = (str(layout.containerd_state), str(layout.containerd_socket))
     for pid in _shims(marks):
         _end_group(pid)
+    remove_cgroups(layout)
     unmount_below(layout.run)
     unmount_below(layout.state)
+
+
+def remove_cgroups(layout: Layout, root: Path = CGROUPS) -> None:
+    """Those of our pods, by the pods' ids, once their containers have ended. What is not empty stays."""
+    pods = [folder.name for folder in (layout.kubelet / "pods").glob("*")]
+    parents = [
+        parent for top in (root, *root.glob("*")) for parent in (top / "kubepods", *(top / "kubepods").glob("*"))
+    ]
+    for parent in parents:
+        for pod in pods:
+            for folder, _, _ in os.walk(parent / f"pod{pod}", topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
 
 
 def _shims(marks: tuple[str, ...]) -> list[int]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.cluster import Cluster, Kubectl, answers, eventually, is_ready
+from tests.e2e.cluster import Cluster, Kubectl, answers, eventually, is_ready, kubectls
 from tests.e2e.worker import Worker
 
 IMAGE = "skiff.local/toolbox"
@@ -32,6 +32,7 @@ def outsider(cluster: Cluster) -> Iterator[Worker]:
         yield made
     finally:
         made.remove()
+        cluster.run(kubectls()[-1], "delete", "node", made.name, "--ignore-not-found", check=False)
         made.disconnect()
         shutil.rmtree(folder, ignore_errors=True)
 

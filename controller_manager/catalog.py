@@ -19,6 +19,7 @@ from controller_manager.certificates.signing import CleaningController, SigningC
 from controller_manager.cronjob.controller import CronJobController
 from controller_manager.daemonset.controller import DaemonSetController
 from controller_manager.deployment.controller import DeploymentController
+from controller_manager.disruption.controller import DisruptionController
 from controller_manager.endpointslice.controller import EndpointSliceController
 from controller_manager.endpointslice.endpoints import EndpointsController
 from controller_manager.garbage_collector.controller import GarbageCollector
@@ -128,6 +129,7 @@ ENTRIES: dict[str, Entry] = {
     "deployment-controller": Entry(lambda p: DeploymentController(p.informers), "concurrent-deployment-syncs"),
     "daemonset-controller": Entry(lambda p: DaemonSetController(p.informers), "concurrent-daemonset-syncs"),
     "statefulset-controller": Entry(lambda p: StatefulSetController(p.informers), "concurrent-statefulset-syncs"),
+    "disruption-controller": Entry(lambda p: DisruptionController(p.informers)),
     "job-controller": Entry(lambda p: JobController(p.informers), "concurrent-job-syncs"),
     "cronjob-controller": Entry(lambda p: CronJobController(p.informers), "concurrent-cron-job-syncs"),
     "ttl-after-finished-controller": Entry(lambda p: TtlAfterFinishedController(p.informers)),

@@ -7,6 +7,7 @@ from component_base.clock import ManualClock
 from controller_manager import history, views
 from controller_manager.cronjob.views import CronJob
 from controller_manager.daemonset.views import DaemonSet
+from controller_manager.disruption.views import Budget
 from controller_manager.job.views import Job
 from controller_manager.statefulset.views import Claim, StatefulSet
 from kubeclient.informer import Informers
@@ -33,6 +34,8 @@ VIEWS: dict[str, type[Any]] = {
     "/apis/batch/v1/cronjobs": CronJob,
     "/apis/apps/v1/statefulsets": StatefulSet,
     "/api/v1/persistentvolumeclaims": Claim,
+    "/apis/policy/v1/poddisruptionbudgets": Budget,
+    "/api/v1/replicationcontrollers": views.ReplicationController,
     history.COLLECTION: history.ControllerRevision,
     "/apis/discovery.k8s.io/v1/endpointslices": views.EndpointSlice,
     "/apis/coordination.k8s.io/v1/leases": views.Lease,

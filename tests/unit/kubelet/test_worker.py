@@ -15,6 +15,7 @@ from kubelet.containers.cgroups import CgroupTree
 from kubelet.node.machine import Machine
 from kubelet.settings import Settings
 from kubelet.sync.worker import Verdict
+from kubelet.volumes import mounts
 from tests.unit.kubelet.fake_api import FakeApi, RecordedEvents
 from tests.unit.kubelet.fake_runtime import FakeRuntime
 
@@ -66,6 +67,9 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         for task in tasks:
             task.cancel()
     await made.agent.fleet.stop()
+    # What stays mounted, later sessions cannot remove with the folders that pytest keeps: they would fail for it.
+    for point in mounts.mount_points(tmp_path):
+        mounts.unmount(point)
 
 
 async def test_containers_start_in_order_and_the_status_follows(bench: Bench) -> None:

@@ -148,8 +148,8 @@ async def _remove(session: Session, pod: dict[str, Any], given: dict[str, Any], 
                 return
             if error.code != 429:
                 raise
-            text = f'error when evicting pods/"{target.name}" -n "{target.namespace}" (will retry after 5s): {error.message}'
-            click.echo(text, err=True)
+            text = f'error when evicting pods/"{target.name}" -n "{target.namespace}" (will retry after 5s): '
+            click.echo(text + error.message, err=True)
             await session.clock.sleep(_TRY_AGAIN)
     await gone(session, target, metadata["uid"])
     click.echo(f"pod/{target.name} evicted")

@@ -93,6 +93,5 @@ async def _scale(session: Session, target: Target, given: dict[str, Any]) -> dic
 
 def _reached(obj: dict[str, Any], replicas: int) -> bool:
     status = obj.get("status") or {}
-    return (
-        status.get("replicas", 0) == replicas and status.get("observedGeneration", 0) >= obj["metadata"]["generation"]
-    )
+    seen: int = status.get("observedGeneration", 0)
+    return bool(status.get("replicas", 0) == replicas and seen >= obj["metadata"]["generation"])

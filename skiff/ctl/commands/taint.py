@@ -72,7 +72,8 @@ def changed(node: dict[str, Any], changes: list[str], overwrite: bool) -> tuple[
             raise Failure(f"invalid taint spec: {change}")
         if same and not overwrite:
             raise Failure(
-                f"node {node['metadata']['name']} already has {key} taint(s) with same effect(s) and --overwrite is false"
+                f"node {node['metadata']['name']} already has {key} taint(s) with same effect(s) "
+                "and --overwrite is false"
             )
         taints = [one for one in taints if one not in same]
         taints.append({"key": key, "effect": effect, **({"value": value} if value else {})})

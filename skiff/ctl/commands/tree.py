@@ -14,8 +14,8 @@ from skiff.ctl.session import Session
 from skiff.ctl.targets import Target, listed, resolve
 from skiff.ctl.words import command
 
-#: Owned by nothing, and many; asking for them takes longer than all others.
-_LEFT_OUT = frozenset({"events", "componentstatuses", "bindings"})
+#: Owned by nothing, or deprecated in favour of what is shown.
+_LEFT_OUT = frozenset({"events", "componentstatuses", "bindings", "endpoints"})
 
 
 @command("tree")

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 _Base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_WORDS = frozenset("yYnN")  # booleans to Kubernetes, words to PyYAML
 
 
 class _Dumper(_Base):  # type: ignore[misc]
@@ -20,7 +20,7 @@ def _text(dumper: Any, value: str) -> Any:
     tag = "tag:yaml.org,2002:str"
     if "\n" in value and not any(line != line.rstrip() for line in value.split("\n")) and "\t" not in value:
         return dumper.represent_scalar(tag, value, style="|")
-    if dumper.resolve(yaml.ScalarNode, value, (True, False)) != tag:
+    if value in _WORDS or dumper.resolve(yaml.ScalarNode, value, (True, False)) != tag:
         return dumper.represent_scalar(tag, value, style='"')
     return dumper.represent_scalar(tag, value)
 

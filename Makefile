@@ -63,7 +63,7 @@ lab-up: setup         ## the docker-compose lab (LAB=small)
 lab-down:             ## stop the lab and remove its containers
 	@bash deploy/compose/lab.sh down $(LAB)
 
-test-lab: setup       ## the lab as a test: image, three containers, a lost worker (docker engine, 5 to 8 minutes)
+test-lab: setup       ## the lab as a test: image, three containers, a lost worker (docker engine, 2 to 8 minutes)
 	SKIFF_TEST_LAB=1 $(PYTEST) -q tests/e2e/test_lab.py
 
 proto: .venv/.ready   ## regenerate skiff_pb from proto/

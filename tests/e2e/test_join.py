@@ -162,6 +162,22 @@ def test_the_worker_is_ready_with_an_identity_of_its_own(newest: Kubectl, worker
     assert refused.stdout == "403"
 
 
+def test_the_control_planes_host_cannot_join_and_a_worker_makes_no_tokens(cluster: Cluster, worker: Worker) -> None:
+    refused = cluster.skiff("join", "--server=https://10.89.77.9:6443", check=False)
+    assert refused.returncode == 1
+    assert "this host has a control plane of its own" in refused.stderr
+    refused = worker.node.skiff("token", "create", check=False)
+    assert refused.returncode == 1
+    assert "this host is a worker; run it on the control plane, https://10.89.77.1:6443" in refused.stderr
+
+
+def test_a_worker_renews_the_certificates_of_its_agents_as_itself(worker: Worker) -> None:
+    file = worker.folder / "kubeconfig" / "kube-proxy.conf"
+    before = file.read_bytes()
+    assert "kube-proxy.conf" in worker.node.skiff("certs", "renew").stdout
+    assert file.read_bytes() != before
+
+
 def test_pods_of_both_nodes_reach_each_other_and_the_services(newest: Kubectl, worker: Worker, namespace: str) -> None:
     here = deploy(newest, namespace, server("here", "e2e"), "here")[0]
     there = deploy(newest, namespace, server("there", worker.name), "there")[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,13 @@ import pytest
 import yaml
 
 from component_base.clock import SystemClock
-from component_base.pki import CertificateAuthority, spki_hash
+from component_base.pki import CertificateAuthority, Usage, spki_hash, write_file
 from kubeclient.kubeconfig import KubeConfig
 from kubeclient.rest import RestClient
 from skiff.cluster import addons, certificates, joining, plan
 from skiff.cluster.joining import Invitation
 from skiff.cluster.layout import Layout
-from skiff.cluster.settings import Settings, SettingsError
+from skiff.cluster.settings import Ports, Settings, SettingsError
 
 TOKEN = "abcdef.0123456789abcdef"
 SERVER = "https://10.0.0.1:6443"
@@ -153,3 +155,39 @@ def test_files_of_a_worker_keep_the_token_private(tmp_path: Path, authority: Cer
 def test_a_name_that_no_node_can_have_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match="--node-name"):
         joining.worker_settings(addons.cluster_settings(CLUSTER)["data"], SERVER, name, "10.0.0.2")
+
+
+async def test_a_certificate_for_another_name_is_explained(authority: CertificateAuthority, tmp_path: Path) -> None:
+    files = tmp_path / "server.crt", tmp_path / "server.key"
+    authority.issue("kube-apiserver", ips=["10.0.0.1"], usages=Usage.SERVER).write(*files)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*files)
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    api = RestClient(KubeConfig(url, authority.certificate_pem, token=TOKEN))
+    asked = Invitation(url, TOKEN, spki_hash(authority.certificate_pem))
+    try:
+        with pytest.raises(SettingsError, match=r"--server: .*`skiff up --apiserver-name 127.0.0.1`"):
+            await joining.learn(api, asked, "w", "10.0.0.2")
+    finally:
+        server.close()
+        await api.close()
+
+
+async def test_a_kubelet_counts_as_serving_once_its_certificate_is_the_clusters(
+    authority: CertificateAuthority, tmp_path: Path
+) -> None:
+    layout = Layout.of(tmp_path)
+    write_file(layout.pki / "ca.crt", authority.certificate_pem, 0o644)
+    verdicts = {}
+    for name, signer in (("own", CertificateAuthority.create("self")), ("cluster", authority)):
+        files = tmp_path / f"{name}.crt", tmp_path / f"{name}.key"
+        signer.issue("system:node:w", ips=["127.0.0.1"], usages=Usage.SERVER).write(*files)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*files)
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+        ports = Ports(kubelet=server.sockets[0].getsockname()[1])
+        node = Settings(node_name="w", node_ip="127.0.0.1", role="worker", ports=ports)
+        verdicts[name] = await joining.serves_verified(node, layout, SystemClock(), 0.2)
+        server.close()
+    assert verdicts == {"own": False, "cluster": True}

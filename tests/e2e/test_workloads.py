@@ -1,0 +1,130 @@
+"""Workloads beside Deployments: a pod on each node, work that ends, numbered pods, and a budget for evictions."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+from tests.e2e.cluster import Kubectl, eventually, is_ready
+
+IMAGE = {"image": "skiff.local/toolbox:latest", "imagePullPolicy": "IfNotPresent"}
+SLEEP = {"name": "main", **IMAGE, "command": ["sleep", "3600"]}
+
+
+def template(app: str, container: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    pod = {"containers": [container], "terminationGracePeriodSeconds": 0, **spec}
+    return {"metadata": {"labels": {"app": app}}, "spec": pod}
+
+
+def workload(kind: str, name: str, pod: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    selector = {"matchLabels": {"app": name}}
+    whole = {"selector": selector, "template": pod, **spec}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": whole}
+
+
+def apply(kubectl: Kubectl, namespace: str, *objects: dict[str, Any]) -> None:
+    kubectl("apply", "-n", namespace, "-f", "-", input=yaml.safe_dump_all(objects))
+
+
+def job_spec(script: str, **spec: Any) -> dict[str, Any]:
+    container = {"name": "main", **IMAGE, "command": ["sh", "-c", script]}
+    return {"template": {"spec": {"containers": [container], "restartPolicy": "Never"}}, **spec}
+
+
+def test_a_daemon_set_runs_on_the_node_and_is_rolled(newest: Kubectl, namespace: str) -> None:
+    apply(newest, namespace, workload("DaemonSet", "agent", template("agent", SLEEP)))
+    newest("rollout", "status", "-n", namespace, "daemonset/agent", "--timeout=30s")
+    (pod,) = newest.pods(namespace, "app=agent")
+    assert pod["spec"]["nodeName"] == "e2e"
+    newest("set", "env", "-n", namespace, "daemonset/agent", "ROUND=two")
+    newest("rollout", "status", "-n", namespace, "daemonset/agent", "--timeout=30s")
+    (second,) = newest.pods(namespace, "app=agent")
+    assert second["metadata"]["name"] != pod["metadata"]["name"]
+    assert newest("rollout", "history", "-n", namespace, "daemonset/agent").stdout.count("<none>") == 2
+    newest("rollout", "undo", "-n", namespace, "daemonset/agent")
+    newest("rollout", "status", "-n", namespace, "daemonset/agent", "--timeout=30s")
+    (third,) = newest.pods(namespace, "app=agent")
+    assert "env" not in third["spec"]["containers"][0]
+
+
+def test_jobs_complete_fail_and_are_made_by_a_cron_job(newest: Kubectl, namespace: str) -> None:
+    indexed = job_spec('echo "index $JOB_COMPLETION_INDEX"', completions=2, parallelism=2, completionMode="Indexed")
+    failing = job_spec("exit 3", backoffLimit=0)
+    batch = {"apiVersion": "batch/v1"}
+    cron = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": job_spec("echo from cron")}}
+    apply(
+        newest,
+        namespace,
+        {**batch, "kind": "Job", "metadata": {"name": "indexed"}, "spec": indexed},
+        {**batch, "kind": "Job", "metadata": {"name": "failing"}, "spec": failing},
+        {**batch, "kind": "CronJob", "metadata": {"name": "report"}, "spec": cron},
+    )
+    newest("create", "job", "-n", namespace, "--from=cronjob/report", "by-hand")
+    newest("wait", "-n", namespace, "--for=condition=Complete", "job/indexed", "job/by-hand", "--timeout=40s")
+    status = newest.json("get", "job", "indexed", "-n", namespace)["status"]
+    assert (status["succeeded"], status["completedIndexes"]) == (2, "0,1")
+    logs = newest("logs", "-n", namespace, "-l", "batch.kubernetes.io/job-name=indexed").stdout
+    assert sorted(logs.split("\n")[:2]) == ["index 0", "index 1"]
+    assert newest("logs", "-n", namespace, "job/by-hand").stdout == "from cron\n"
+    newest("wait", "-n", namespace, "--for=condition=Failed", "job/failing", "--timeout=40s")
+    reasons = [c["reason"] for c in newest.json("get", "job", "failing", "-n", namespace)["status"]["conditions"]]
+    assert set(reasons) == {"BackoffLimitExceeded"}
+    # Nothing holds the pods back once the Jobs go.
+    newest("delete", "job", "-n", namespace, "--all", "--timeout=30s")
+    eventually(lambda: not newest.json("get", "pods", "-n", namespace)["items"], "the Jobs' pods are gone", 30)
+
+
+def test_a_stateful_set_comes_up_in_order_with_names_of_its_own(newest: Kubectl, namespace: str) -> None:
+    probe = {"exec": {"command": ["true"]}, "periodSeconds": 1}
+    pod = template("db", {**SLEEP, "readinessProbe": probe})
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "db"},
+        "spec": {"clusterIP": "None", "selector": {"app": "db"}, "ports": [{"port": 80}]},
+    }
+    apply(newest, namespace, service, workload("StatefulSet", "db", pod, replicas=2, serviceName="db"))
+    newest("rollout", "status", "-n", namespace, "statefulset/db", "--timeout=60s")
+    first, second = sorted(newest.pods(namespace, "app=db"), key=lambda found: str(found["metadata"]["name"]))
+    assert [found["metadata"]["name"] for found in (first, second)] == ["db-0", "db-1"]
+    ready = next(c for c in first["status"]["conditions"] if c["type"] == "Ready")
+    assert ready["lastTransitionTime"] <= second["metadata"]["creationTimestamp"]
+
+    def resolves() -> bool:
+        found = newest("exec", "-n", namespace, "db-0", "--", "nslookup", f"db-1.db.{namespace}.svc.cluster.local")
+        return second["status"]["podIP"] in found.stdout
+
+    eventually(resolves, "a pod has a name through its headless Service", 20)
+    newest("delete", "pod", "-n", namespace, "db-1", "--wait=false")
+
+    def came_back() -> bool:
+        pods = {found["metadata"]["name"]: found for found in newest.pods(namespace, "app=db")}
+        return pods["db-1"]["metadata"]["uid"] != second["metadata"]["uid"] and is_ready(pods["db-1"])
+
+    eventually(came_back, "db-1 is there again", 30)
+
+
+def test_a_budget_refuses_an_eviction_until_it_is_wider(newest: Kubectl, namespace: str) -> None:
+    apply(newest, namespace, workload("Deployment", "web", template("web", SLEEP), replicas=2))
+    newest("create", "poddisruptionbudget", "web", "-n", namespace, "--selector=app=web", "--min-available=2")
+    newest("rollout", "status", "-n", namespace, "deployment/web", "--timeout=30s")
+
+    def healthy(allowed: int) -> bool:
+        status = newest.json("get", "pdb", "web", "-n", namespace)["status"]
+        return (status["currentHealthy"], status["disruptionsAllowed"]) == (2, allowed)
+
+    eventually(lambda: healthy(0), "the budget counts its pods", 20)
+    pod = newest.pods(namespace, "app=web")[0]["metadata"]["name"]
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace}}
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction"
+    evict = ("create", "--raw", path, "-f", "-")
+    refused = newest(*evict, input=json.dumps(body), check=False)
+    assert "Cannot evict pod as it would violate the pod's disruption budget" in refused.stdout + refused.stderr
+    newest("patch", "pdb", "web", "-n", namespace, "-p", '{"spec": {"minAvailable": 1}}')
+    eventually(lambda: healthy(1), "the budget allows one", 20)
+    newest(*evict, input=json.dumps(body))
+    eventually(
+        lambda: pod not in [found["metadata"]["name"] for found in newest.pods(namespace, "app=web")], "it went", 20
+    )

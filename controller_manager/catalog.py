@@ -22,6 +22,7 @@ from controller_manager.deployment.controller import DeploymentController
 from controller_manager.disruption.controller import DisruptionController
 from controller_manager.endpointslice.controller import EndpointSliceController
 from controller_manager.endpointslice.endpoints import EndpointsController
+from controller_manager.endpointslice.mirroring import EndpointSliceMirroringController
 from controller_manager.garbage_collector.controller import GarbageCollector
 from controller_manager.job.controller import JobController
 from controller_manager.job.ttl import TtlAfterFinishedController
@@ -124,6 +125,7 @@ ENTRIES: dict[str, Entry] = {
     "root-ca-certificate-publisher-controller": Entry(_root_ca),
     "endpoints-controller": Entry(lambda p: EndpointsController(p.informers), "concurrent-endpoint-syncs"),
     "endpointslice-controller": Entry(lambda p: EndpointSliceController(p.informers), "concurrent-endpoint-syncs"),
+    "endpointslice-mirroring-controller": Entry(lambda p: EndpointSliceMirroringController(p.informers)),
     "replicaset-controller": Entry(lambda p: ReplicaSetController(p.informers), "concurrent-replicaset-syncs"),
     "replicationcontroller-controller": Entry(lambda p: ReplicaSetController(p.informers, REPLICATION_CONTROLLERS)),
     "deployment-controller": Entry(lambda p: DeploymentController(p.informers), "concurrent-deployment-syncs"),
@@ -150,6 +152,17 @@ ENTRIES: dict[str, Entry] = {
 }
 
 
+EVENT_SOURCES = {
+    "replicationcontroller-controller": "replication-controller",
+    "endpoints-controller": "endpoint-controller",
+    "endpointslice-controller": "endpoint-slice-controller",
+    "node-lifecycle-controller": "node-controller",
+    "node-ipam-controller": "cidrAllocator",
+    "disruption-controller": "controllermanager",
+}
+"""Whom upstream names in events, where it is not the controller's own name."""
+
+
 def all_names() -> list[str]:
     return sorted(ENTRIES)
 
@@ -169,8 +182,7 @@ class Manager:
     def __init__(self, values: Values, client: RestClient, clock: Clock) -> None:
         self._clock = clock
         self._informers = Informers(client, clock)
-        self._recorder = EventRecorder(client, "controllermanager", "", clock)
-        self._executor = Executor(client, self._informers, self._recorder, clock)
+        self._recorders: list[EventRecorder] = []
         self._runners: list[ControllerRunner] = []
         self._collector: GarbageCollector | None = None
         parts = Parts(values, client, self._informers, clock)
@@ -186,12 +198,16 @@ class Manager:
             if isinstance(controller, GarbageCollector):
                 self._collector = controller
             workers = entry.workers if isinstance(entry.workers, int) else int(values[entry.workers])
-            self._runners.append(ControllerRunner(controller, self._executor, clock, workers))
+            recorder = EventRecorder(client, EVENT_SOURCES.get(name, name), "", clock)
+            self._recorders.append(recorder)
+            executor = Executor(client, self._informers, recorder, clock)
+            self._runners.append(ControllerRunner(controller, executor, clock, workers))
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._informers.run())
-            group.create_task(self._recorder.run())
+            for recorder in self._recorders:
+                group.create_task(recorder.run())
             await self._informers.synced()
             if self._collector is not None:
                 group.create_task(self._collector.follow_kinds())

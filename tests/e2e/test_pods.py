@@ -354,3 +354,15 @@ def test_the_store_holds_what_etcdctl_can_read(newest: Kubectl, namespace: str) 
     )
     (found,) = json.loads(result.stdout)["kvs"]
     assert json.loads(base64.b64decode(found["value"]))["data"] == {"a": "b"}
+
+
+def test_events_say_which_controller_acted(newest: Kubectl, namespace: str) -> None:
+    account(newest, namespace)
+    newest("create", "deployment", "idle", "-n", namespace, f"--image={IMAGE}")
+
+    def sources() -> dict[str, str]:
+        events = newest.json("get", "events", "-n", namespace)["items"]
+        return {event["involvedObject"]["kind"]: event["source"]["component"] for event in events}
+
+    wanted = {"Deployment": "deployment-controller", "ReplicaSet": "replicaset-controller", "Pod": "kubelet"}
+    eventually(lambda: wanted.items() <= sources().items(), "each is told by its own controller")

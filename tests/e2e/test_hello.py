@@ -34,7 +34,8 @@ def test_an_application_is_reached_by_name_by_address_and_by_node_port(kubectl: 
     assert len(pods) == 3
     names = {f"hello from {pod['metadata']['name']}" for pod in pods}
     first = pods[0]["metadata"]["name"]
-    assert answers(kubectl, hello, first, f"http://hello.{hello}.svc.cluster.local", 30) == names
+    url = f"http://hello.{hello}.svc.cluster.local"
+    eventually(lambda: answers(kubectl, hello, first, url, 30) == names, "all three answer", 10)
     assert answers(kubectl, hello, first, "http://hello", 3) <= names
     service = kubectl.json("get", "service", "hello", "-n", hello)
     assert answers(kubectl, hello, first, f"http://{service['spec']['clusterIP']}", 3) <= names

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -46,11 +48,9 @@ async def _create(session: Session, **given: Any) -> None:
 
 
 def raw_text(names: tuple[str, ...]) -> str:
-    from pathlib import Path
-
     if len(names) != 1:
         raise Failure("--raw can only use a single local file or stdin")
-    return click.get_text_stream("stdin").read() if names == ("-",) else Path(names[0]).read_text()
+    return sys.stdin.read() if names[0] == "-" else Path(names[0]).read_text()
 
 
 async def made(session: Session, obj: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

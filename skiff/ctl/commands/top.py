@@ -25,7 +25,7 @@ async def _measured(session: Session, path: str, selector: str) -> list[dict[str
         if error.code in (404, 503):
             raise Failure("Metrics API not available") from None
         raise
-    found: list[dict[str, Any]] = answer["items"] if "items" in answer else [answer]
+    found: list[dict[str, Any]] = answer.get("items", [answer])
     return found
 
 

@@ -146,6 +146,7 @@ class ClaimSource(Struct, frozen=True):
 class Volume(Struct, frozen=True):
     name: str = ""
     persistentVolumeClaim: ClaimSource | None = None
+    ephemeral: dict[str, Any] | None = None
 
 
 class PodSpec(Struct, frozen=True):

@@ -128,3 +128,28 @@ def test_a_budget_refuses_an_eviction_until_it_is_wider(newest: Kubectl, namespa
     eventually(
         lambda: pod not in [found["metadata"]["name"] for found in newest.pods(namespace, "app=web")], "it went", 20
     )
+
+
+def test_a_claim_goes_when_deleted_and_written_endpoints_lead_somewhere(newest: Kubectl, namespace: str) -> None:
+    ports = [{"name": "web", "port": 80}]
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    apply(
+        newest,
+        namespace,
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": claim},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "outside"}, "spec": {"ports": ports}},
+        {
+            "apiVersion": "v1",
+            "kind": "Endpoints",
+            "metadata": {"name": "outside"},
+            "subsets": [{"addresses": [{"ip": "192.0.2.7"}], "ports": ports}],
+        },
+    )
+    newest("delete", "pvc", "-n", namespace, "data", "--timeout=20s")
+
+    def mirrored() -> bool:
+        label = "kubernetes.io/service-name=outside"
+        (found,) = newest.json("get", "endpointslices", "-n", namespace, "-l", label)["items"]
+        return [e["addresses"] for e in found["endpoints"]] == [["192.0.2.7"]]
+
+    eventually(mirrored, "the Endpoints are mirrored", 20)

@@ -153,11 +153,10 @@ class DaemonSetController:
     def _wait(self, uid: str, pod: Pod, now: float) -> float:
         """Seconds until a failed pod may go."""
         at = (uid, node_of(pod))
+        self._failing = {key: each for key, each in self._failing.items() if now <= each[0] + 2 * MAX_DELAY}
         due, delay = self._failing.get(at, (0.0, 0.0))
         if now < due:
             return due - now
-        if now > due + 2 * MAX_DELAY:
-            delay = 0.0
         delay = min(delay * 2, MAX_DELAY) or FIRST_DELAY
         self._failing[at] = (now + delay, delay)
         return 0.0

@@ -42,10 +42,10 @@ def run(arguments: list[str]) -> int:
 
         if isinstance(error, Said):
             return error.code
+        if os.environ.get(TRACE):
+            raise
         sentences = lines(error)
         if sentences is None:
-            if os.environ.get(TRACE):
-                raise
             sentences = [f"error: {type(error).__name__}: {error} (a bug of skiffctl; {TRACE}=1 shows where)"]
         for sentence in sentences:
             click.echo(sentence, err=True)

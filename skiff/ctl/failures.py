@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import ssl
 
 import click
 import httpx
@@ -42,7 +40,7 @@ def lines(error: BaseException) -> list[str] | None:
         return [transport_line(error)]
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
         return ["error: timed out waiting for the condition"]
-    if isinstance(error, (OSError, ssl.SSLError, json.JSONDecodeError, UnicodeDecodeError)):
+    if isinstance(error, (OSError, ValueError)):
         return [f"error: {error}"]
     return None
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def skiffctl(cluster: Cluster, namespace: str) -> Run:
     """Runs in the test's namespace. Called as a module where the script is not installed."""
     program = [str(SKIFFCTL)] if SKIFFCTL.exists() else [sys.executable, "-m", "skiff.ctl"]
 
-    def run(*arguments: str, check: bool = True, **more: object) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
         return cluster.run(*program, "-n", namespace, *arguments, check=check, **more)
 
     eventually(lambda: run("get", "serviceaccount", "default"), "the default account exists")

@@ -95,7 +95,7 @@ async def _down(session: Session, base: str, container: str, path: str, destinat
     source = PurePosixPath(path)
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as packed:
         words = ["tar", "cf", "-", "-C", str(source.parent), source.name or "."]
-        await _run(session, base, container, words, None, packed)  # type: ignore[arg-type]
+        await _run(session, base, container, words, None, packed)
         packed.seek(0)
         unpack(packed, source.name or ".", Path(destination))
 

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from apimachinery.errors import StatusError
-from apimachinery.table.jsonpath import find
 from skiff.ctl.failures import Failure, Said, lines
 from skiff.ctl.manifests import filename_options, load
 from skiff.ctl.printing.columns import Columns
@@ -198,11 +197,6 @@ class _Get:
 
 
 def _ordered(objects: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
-    from skiff.ctl.printing.server_table import sort_key
+    from skiff.ctl.printing.server_table import sorter
 
-    return sorted(objects, key=lambda obj: sort_key(find(_plain(path), obj)))
-
-
-def _plain(path: str) -> str:
-    path = path.strip("{}")
-    return path if path.startswith((".", "$", "[")) else f".{path}"
+    return sorted(objects, key=sorter(path))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from apimachinery.quantity import Quantity
-from apimachinery.table.jsonpath import find
 from skiff.ctl.catalog import ResourceType
 from skiff.ctl.printing.columns import Columns
 
@@ -47,9 +47,8 @@ class TablePrinter:
         if not rows:
             return []
         if sort_by:
-            path = sort_by.strip("{}")
-            path = path if path.startswith((".", "$", "[")) else f".{path}"
-            rows = sorted(rows, key=lambda row: sort_key(find(path, row[0].get("object") or {})))
+            key = sorter(sort_by)
+            rows = sorted(rows, key=lambda row: key(row[0].get("object") or {}))
         shown = [
             place for place, column in enumerate(self._definitions) if self._options.wide or not column.get("priority")
         ]
@@ -92,6 +91,17 @@ def cell_text(value: Any) -> str:
     text = str(value)
     first, newline, _ = text.partition("\n")
     return first + "..." if newline else text
+
+
+def sorter(path: str) -> Callable[[Any], tuple[int, Any, str]]:
+    """The key of an object for `--sort-by`. Raises ValueError for what is no path."""
+    # Imported here, as it brings all tables of the server's with it, and most calls do not sort.
+    from apimachinery.table.jsonpath import compiled, find
+
+    path = path.strip("{}")
+    path = path if path.startswith((".", "$", "[")) else f".{path}"
+    compiled(path)
+    return lambda obj: sort_key(find(path, obj))
 
 
 def sort_key(found: list[Any]) -> tuple[int, Any, str]:

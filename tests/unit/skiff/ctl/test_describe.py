@@ -45,7 +45,7 @@ def test_a_pod() -> None:
         "    Port:           80/TCP (http)",
         "      Reason:       CrashLoopBackOff",
         "    Restart Count:  4",
-        "QoS Class:       BestEffort",
+        "QoS Class:          BestEffort",
         "  Warning  BackOff  60s (x3 over 10m)  kubelet  m",
     ):
         assert line in found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -189,7 +190,7 @@ def test_data_of_config_maps_and_secrets(tmp_path: Path) -> None:
 
 
 def test_waiting_for_conditions_and_values() -> None:
-    ready = {
+    ready: dict[str, Any] = {
         "metadata": {"generation": 2},
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "observedGeneration": 2}]},
     }

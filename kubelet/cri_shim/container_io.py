@@ -19,6 +19,7 @@ from kubelet.cri_shim.log_format import LogFramer
 logger = logging.getLogger(__name__)
 
 BACKLOG = 128
+EARLY_BYTES = 64 << 10
 
 
 class Subscriber:
@@ -37,7 +38,13 @@ class Subscriber:
 
 
 class ContainerIO:
-    def __init__(self, directory: str, clock: Clock, *, stdin: bool, tty: bool, log_path: str) -> None:
+    """`greet`: the first client gets what was said before it came, up to EARLY_BYTES. Containers that live for one
+    client's input (stdinOnce, `kubectl run -i`) start before that client can attach, and some end at once.
+    """
+
+    def __init__(
+        self, directory: str, clock: Clock, *, stdin: bool, tty: bool, log_path: str, greet: bool = False
+    ) -> None:
         self._directory = directory
         self._clock = clock
         self._log_path = log_path
@@ -48,6 +55,7 @@ class ContainerIO:
         self.stderr_path = "" if tty else os.path.join(directory, "stderr")
         self._readers: dict[int, tuple[str, LogFramer]] = {}
         self._subscribers: set[Subscriber] = set()
+        self._early: list[tuple[str, bytes]] | None = [] if greet else None
         self._stdin: FifoWriter | None = None
         self.drained = asyncio.Event()
 
@@ -73,6 +81,9 @@ class ContainerIO:
 
     def subscribe(self) -> Subscriber:
         subscriber = Subscriber()
+        for item in self._early or ():
+            subscriber.put(item)
+        self._early = None
         if self._readers:
             self._subscribers.add(subscriber)
         else:
@@ -131,10 +142,23 @@ class ContainerIO:
             return
         name, framer = self._readers[descriptor]
         self._write(framer.feed, data)
+        if self._early is not None:
+            self._remember(name, data)
         for subscriber in list(self._subscribers):
             subscriber.put((name, data))
             if subscriber.dropped:
                 self._subscribers.discard(subscriber)
+
+    def _remember(self, name: str, data: bytes) -> None:
+        """Few and bounded pieces, so that they fit into a subscriber's queue."""
+        early = self._early or []
+        if early and early[-1][0] == name:
+            early[-1] = (name, (early[-1][1] + data)[-EARLY_BYTES:])
+        else:
+            early.append((name, data[-EARLY_BYTES:]))
+        while len(early) > BACKLOG // 2 or sum(len(piece) for _, piece in early) > EARLY_BYTES:
+            early.pop(0)
+        self._early = early
 
     def _write(self, frame: Callable[[bytes, int], bytes], data: bytes) -> None:
         self._append(frame(data, int(self._clock.now() * 1e9)))

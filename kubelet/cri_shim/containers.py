@@ -193,7 +193,14 @@ class Containers:
     def container_io(self, record: ContainerRecord) -> ContainerIO:
         config = record.container_config()
         directory = self._core.settings.io(record.id)
-        return ContainerIO(directory, self._core.clock, stdin=config.stdin, tty=config.tty, log_path=record.log_path)
+        return ContainerIO(
+            directory,
+            self._core.clock,
+            stdin=config.stdin,
+            tty=config.tty,
+            log_path=record.log_path,
+            greet=config.stdin_once,
+        )
 
     async def _start(self, record: ContainerRecord, io: ContainerIO) -> None:
         core = self._core

@@ -87,6 +87,24 @@ async def test_attached_clients_see_bytes_and_the_end(io: ContainerIO) -> None:
     assert await late.queue.get() is None
 
 
+async def test_the_first_client_hears_what_was_said_before_it_came(tmp_path: Path) -> None:
+    made = ContainerIO(str(tmp_path / "io"), ManualClock(0), stdin=False, tty=False, log_path="", greet=True)
+    made.prepare()
+    made.open()
+    writers = Writers(made)
+    for number in range(20):
+        os.write(writers.stdout if number % 2 else writers.stderr, b"%d\n" % number)
+        await asyncio.sleep(0.001)
+    writers.close()
+    await made.wait_drained(1)
+    subscriber = made.subscribe()
+    said = []
+    while (item := subscriber.queue.get_nowait()) is not None:
+        said.append(item[1])
+    assert sorted(b"".join(said).split(), key=int) == [b"%d" % number for number in range(20)]
+    assert made.subscribe().queue.get_nowait() is None
+
+
 async def test_a_client_that_does_not_read_is_dropped(io: ContainerIO) -> None:
     subscriber = io.subscribe()
     writers = Writers(io)

@@ -114,6 +114,7 @@ def apiserver(settings: Settings, layout: Layout) -> Process:
             "--requestheader-username-headers=X-Remote-User",
             f"--proxy-client-cert-file={pki / 'front-proxy-client.crt'}",
             f"--proxy-client-key-file={pki / 'front-proxy-client.key'}",
+            f"--log-dir={layout.logs}",
             "--authorization-mode=Node,RBAC",
             "--allow-privileged=true",
             "--enable-bootstrap-token-auth=true",

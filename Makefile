@@ -64,7 +64,7 @@ lab-down:             ## stop the lab and remove its containers
 	@bash deploy/compose/lab.sh down $(LAB)
 
 test-lab: setup       ## the lab as a test: image, three containers, a lost worker (docker engine, 2 to 8 minutes)
-	SKIFF_TEST_LAB=1 $(PYTEST) -q tests/e2e/test_lab.py
+	SKIFF_TEST_LAB=1 $(PYTEST) -q -s -o faulthandler_timeout=0 tests/e2e/test_lab.py
 
 proto: .venv/.ready   ## regenerate skiff_pb from proto/
 	$(PY) proto/generate.py

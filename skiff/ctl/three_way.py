@@ -14,6 +14,8 @@ from apimachinery.schema.nodes import Field, ListNode, MapNode, Node, ObjectNode
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 JSON = dict[str, Any]
+#: What kubectl's JSON writer escapes: with other text in the annotation, one tool would undo the other's.
+_ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
 _ANY = Field("", Node())
 
 
@@ -27,7 +29,7 @@ def without_annotation(obj: JSON) -> JSON:
 def remembered(obj: JSON) -> JSON:
     """The object with itself as an annotation; the server's own fields have no place in a file."""
     plain = without_annotation(obj)
-    text = json.dumps(plain, separators=(",", ":"), sort_keys=True, ensure_ascii=False) + "\n"
+    text = json.dumps(plain, separators=(",", ":"), sort_keys=True, ensure_ascii=False).translate(_ESCAPES) + "\n"
     return {
         **plain,
         "metadata": {**plain["metadata"], "annotations": {**plain["metadata"]["annotations"], LAST_APPLIED: text}},

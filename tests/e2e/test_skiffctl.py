@@ -32,7 +32,7 @@ def skiffctl(cluster: Cluster, namespace: str) -> Run:
 
 def sample(replicas: int = 3) -> str:
     """The sample, on no port of the node: tests that use it may run one after the other."""
-    text = SAMPLE.read_text().replace("type: NodePort", "type: ClusterIP").replace("nodePort: 30080", "name: web")
+    text = SAMPLE.read_text().replace("type: NodePort", "type: ClusterIP").replace("nodePort: 30080", "protocol: TCP")
     return text.replace("replicas: 3", f"replicas: {replicas}")
 
 

@@ -105,6 +105,8 @@ def test_custom_objects_merge_without_lists() -> None:
 
 
 def test_the_file_is_remembered_without_its_memory() -> None:
+    text = three_way.remembered(deployment(a="<&>"))["metadata"]["annotations"][three_way.LAST_APPLIED]
+    assert r'"a":"\u003c\u0026\u003e"' in text
     once = three_way.remembered(deployment(replicas=1))
     assert three_way.remembered(once) == once
     remembered = three_way.last_applied(once)

@@ -15,6 +15,8 @@ import pytest
 from tests.e2e.cluster import Cluster, Kubectl, kubectls, need
 
 _numbers = itertools.count(1)
+#: The compose lab takes minutes and the docker engine: `make test-lab` asks for it.
+collect_ignore = [] if os.environ.get("SKIFF_TEST_LAB") else ["test_lab.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

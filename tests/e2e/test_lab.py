@@ -17,10 +17,7 @@ import pytest
 
 from tests.e2e.cluster import ROOT, eventually, kubectls, need
 
-pytestmark = [
-    pytest.mark.skipif(not os.environ.get("SKIFF_TEST_LAB"), reason="the compose lab runs by `make test-lab` only"),
-    pytest.mark.timeout(1500),
-]
+pytestmark = pytest.mark.timeout(1500)
 SCRIPT = ROOT / "deploy" / "compose" / "lab.sh"
 NODES = ("control-plane", "worker-1", "worker-2")
 #: Pods of the sample leave a lost node after seconds, not after the five minutes of the default.

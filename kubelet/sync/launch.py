@@ -122,6 +122,7 @@ class Launcher:
         try:
             return await self._puller.ensure(pod, container, secrets, site.sandbox)
         except ImageError as error:
+            self._events.event(pod_reference(pod, container), WARNING, "Failed", f"Error: {error.reason}")
             raise LaunchError(error.reason, error.message, error.retry_at) from error
         except StatusError as error:
             raise LaunchError("ErrImagePull", error.message, self._clock.now() + 5) from error

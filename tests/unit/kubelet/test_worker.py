@@ -202,6 +202,8 @@ async def test_a_failing_pull_shows_as_error_and_then_as_back_off(bench: Bench) 
 
     await bench.until(lambda: reason() == "ErrImagePull")
     await bench.until(lambda: reason() == "ImagePullBackOff")
+    assert ("Warning", "Failed", "Error: ErrImagePull") in bench.events.seen
+    await bench.until(lambda: ("Warning", "Failed", "Error: ImagePullBackOff") in bench.events.seen)
     bench.runtime.fail.clear()
     await bench.until(lambda: bench.phase(path) == "Running")
 

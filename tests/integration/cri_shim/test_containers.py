@@ -73,10 +73,12 @@ async def test_long_lines_are_cut_and_marked(pod: Pod) -> None:
 async def test_nothing_is_lost_of_much_output(pod: Pod) -> None:
     container = await pod.run(pod.node.container_config(["seq", "1", "200000"]))
     await pod.node.exited(container)
-    found = [int(text) for _, _, text in pod.lines()]
-    assert found == list(range(1, len(found) + 1))
-    # containerd's plugin may cut off the last lines of a container that ends under load.
-    assert pod.node.own_plugin or len(found) == 200_000
+    lines = [text for _, _, text in pod.lines()]
+    if pod.node.own_plugin:
+        # containerd's plugin may cut off a container's last lines, within one, when it ends under load.
+        lines = lines[:-1]
+    assert lines == [str(number) for number in range(1, len(lines) + 1)]
+    assert pod.node.own_plugin or len(lines) == 200_000
 
 
 async def test_a_missing_program_is_a_start_error(pod: Pod) -> None:

@@ -49,7 +49,7 @@ test-integration: .venv/.ready   ## several services together, real sockets and 
 	$(PYTEST) -q tests/integration
 
 test-e2e: .venv/.ready           ## a whole cluster with real containers (root)
-	$(PYTEST) -q tests/e2e
+	$(PYTEST) -q -o faulthandler_timeout=280 tests/e2e
 
 chaos: .venv/.ready              ## kill -9, full disks, partitions, against hosts the suite makes itself
 	$(PYTEST) -q tests/chaos

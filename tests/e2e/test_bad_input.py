@@ -90,7 +90,7 @@ def test_what_may_not_change_says_so(newest: Kubectl, namespace: str) -> None:
     patch = '{"spec":{"selector":{"matchLabels":{"app":"other"}}}}'
     result = newest("patch", "deployment", "d", "-n", namespace, "-p", patch, check=False)
     assert result.returncode != 0
-    assert "field is immutable" in result.stderr or "selector" in result.stderr
+    assert "field is immutable" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,13 @@ def test_containerd_missing_is_one_sentence(cluster: Cluster, tmp_path: Path) ->
 
 
 def test_not_root_is_one_sentence(cluster: Cluster, tmp_path: Path) -> None:
-    result = cluster.run(
-        "setpriv", "--reuid=65534", "--clear-groups", SKIFF, "up", f"--state-dir={tmp_path / 's'}", check=False
+    """Imported as root, run as nobody: the interpreter itself may lie where nobody can read it."""
+    program = (
+        "import os, sys; from skiff.__main__ import main; import skiff.commands.up; os.setuid(65534); "
+        "sys.argv = ['skiff', 'up', '--state-dir', sys.argv[1]]; main()"
     )
-    assert result.returncode != 0
-    assert "sudo skiff up" in result.stderr or "Permission denied" in result.stderr
+    state = tmp_path / "s"
+    result = cluster.run(SKIFF.parent / "python", "-c", program, state, check=False)
+    assert result.returncode == 1
+    assert result.stderr == "skiff: starting a cluster needs root, for containers and network; run `sudo skiff up`\n"
+    assert not state.exists()

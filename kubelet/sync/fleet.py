@@ -65,8 +65,8 @@ class PodFleet:
                 fresh = uid not in self.mirrors
                 self.mirrors[uid] = pod
                 static = self.workers.get((pod.metadata.annotations or {}).get(MIRROR_ANNOTATION, ""))
-                if fresh and static is not None:
-                    static.mirrored()
+                if static is not None:
+                    static.mirrored(pod, made_anew=fresh)
             self.mirrors_changed()
             return
         if pod is None:

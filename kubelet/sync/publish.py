@@ -10,11 +10,12 @@ from apimachinery.errors import StatusError
 from component_base.clock import Clock
 from component_base.tasks import spawn
 from kubelet.api import Api, pod_path
-from kubelet.pod import Pod
+from kubelet.pod import Pod, pod_from
 from kubelet.sync.conditions import OWNED
 
 log = logging.getLogger(__name__)
 JSON = dict[str, Any]
+TOLD_BY_US = ("phase", "podIP", "podIPs", "containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 FIRST_DELAY = 0.2
 MAX_DELAY = 10.0
 MIRROR_DELAY = 1.0
@@ -28,7 +29,13 @@ def status_patch(uid: str, wanted: JSON, before: JSON) -> JSON:
         if key in ("reason", "message", "podIP", "podIPs", "nominatedNodeName") and key not in wanted:
             patch[key] = None
     if "conditions" in patch:
-        patch["conditions"] = [c for c in wanted["conditions"] if c["type"] in OWNED]
+        told = {c["type"]: c for c in before.get("conditions") or ()}
+        patch["conditions"] = [
+            # Conditions merge by type: what is not said any more (a reason) has to be taken back by name.
+            dict.fromkeys(told.get(c["type"], {}).keys() - c.keys()) | c
+            for c in wanted["conditions"]
+            if c["type"] in OWNED
+        ]
     for key in ("podIPs", "hostIPs"):
         # These lists merge by address: an old address would stay without the directive.
         if patch.get(key) and before.get(key):
@@ -36,8 +43,26 @@ def status_patch(uid: str, wanted: JSON, before: JSON) -> JSON:
     return {"metadata": {"uid": uid}, "status": patch} if uid else {"status": patch}
 
 
+def _newer(one: Pod, other: Pod) -> bool:
+    """By resource version, which is a growing number for the versions of one kind (KEP-5504)."""
+    return int(one.metadata.resource_version or 0) > int(other.metadata.resource_version or 0)
+
+
+def _ours(status: JSON) -> JSON:
+    """The part of a status that nobody but this kubelet has to write."""
+    ours: JSON = {key: status.get(key) or None for key in TOLD_BY_US}
+    for condition in status.get("conditions") or ():
+        if condition["type"] in OWNED:
+            ours[condition["type"]] = tuple(condition.get(key) for key in ("status", "reason", "message"))
+    return ours
+
+
 class StatusPublisher:
-    """Of one pod. `gone` turns true when the apiserver knows this pod no longer."""
+    """Of one pod. `gone` turns true when the apiserver knows this pod no longer.
+
+    Others write into a pod's status too: the node lifecycle controller turns Ready to False while the node is silent.
+    `observed` gets every version the watch brings; one newer than our last write that says otherwise is written over.
+    """
 
     def __init__(self, api: Api, clock: Clock, pod: Pod) -> None:
         self._api = api
@@ -47,6 +72,9 @@ class StatusPublisher:
         self._path = pod_path(pod.metadata.namespace, pod.metadata.name, "status")
         self._wanted: JSON | None = None
         self._sent: JSON = pod.status
+        self._accepted = pod
+        """The newest version that holds what we sent, as the apiserver stored it."""
+        self._seen = pod
         self._idle = asyncio.Event()
         self._idle.set()
         self.gone = False
@@ -63,6 +91,23 @@ class StatusPublisher:
         if self._wanted is not None:
             self._kick()
 
+    def observed(self, pod: Pod) -> None:
+        """The API holds this version now: the pod's, or its mirror's."""
+        self._seen = pod
+        if self._idle.is_set():
+            self._compare()
+            if self._wanted is not None and self._wanted != self._sent:
+                self._kick()
+
+    def _compare(self) -> None:
+        """Takes what somebody else wrote after us as what stands there, so that it differs from what is wanted."""
+        seen, accepted = self._seen, self._accepted
+        if seen.metadata.uid != accepted.metadata.uid or not _newer(seen, accepted):
+            return
+        if _ours(seen.status) != _ours(accepted.status):
+            self._sent = seen.status
+        self._accepted = seen
+
     def _kick(self) -> None:
         if self._idle.is_set():
             self._idle.clear()
@@ -78,8 +123,10 @@ class StatusPublisher:
             while not self.gone and self._wanted is not None and self._wanted != self._sent:
                 wanted = self._wanted
                 try:
-                    await self._api.patch(self._path, status_patch(self._uid, wanted, self._sent))
+                    answer = await self._api.patch(self._path, status_patch(self._uid, wanted, self._sent))
                     self._sent, delay = wanted, FIRST_DELAY
+                    self._accepted = pod_from(answer)
+                    self._compare()
                 except StatusError as error:
                     if self._uid and error.code in (403, 404, 409) and await self._is_gone():
                         self.gone = True

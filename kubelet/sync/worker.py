@@ -134,6 +134,8 @@ class PodWorker:
 
     def update(self, pod: Pod) -> None:
         before, self.pod = self.pod, pod
+        if not pod.is_static:
+            self._publisher.observed(pod)
         changed = pod.spec != before.spec or _identity(pod) != _identity(before)
         self._refresh = self._refresh or changed
         if _grace(pod) != _grace(before) and (_grace(before) is None or (_grace(pod) or 0) < (_grace(before) or 0)):
@@ -150,9 +152,12 @@ class PodWorker:
                 self._interrupt()
         self._wake.set()
 
-    def mirrored(self) -> None:
-        """A static pod has a new mirror in the API."""
-        self._publisher.send_again()
+    def mirrored(self, mirror: Pod, made_anew: bool) -> None:
+        """A static pod's mirror in the API is a new one, or has changed."""
+        if made_anew:
+            self._publisher.send_again()
+        else:
+            self._publisher.observed(mirror)
 
     def end(self, verdict: Verdict) -> None:
         """Stops the pod for a reason of the node's own; it stays Failed in the API."""

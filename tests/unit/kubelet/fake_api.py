@@ -156,8 +156,8 @@ def merge(old: JSON, patch: JSON) -> JSON:
         elif isinstance(value, dict) and isinstance(out.get(key), dict):
             out[key] = merge(out[key], value)
         elif key == "conditions":
-            table = {c["type"]: c for c in out.get(key) or ()} | {c["type"]: c for c in value}
-            out[key] = list(table.values())
+            table = {c["type"]: c for c in out.get(key) or ()}
+            out[key] = list((table | {c["type"]: merge(table.get(c["type"], {}), c) for c in value}).values())
         elif isinstance(value, list):
             out[key] = [v for v in value if v != {"$patch": "replace"}]
         else:

@@ -14,7 +14,7 @@ from component_base.tasks import spawn
 from kubelet.containers.amounts import exact
 from kubelet.follow import follow
 from kubelet.objects import ObjectStore
-from kubelet.pod import Pod, decode
+from kubelet.pod import Pod, decode, pod_from
 from kubelet.storage import rename_large, tidy_rotated
 from kubelet.sync.clean import stale_containers, stale_sandboxes
 from kubelet.sync.publish import StatusPublisher, status_patch
@@ -70,6 +70,35 @@ async def test_the_newest_status_is_sent_and_a_pod_that_is_gone_is_left_alone() 
     publisher.publish({"phase": "Failed"})
     await publisher.flush()
     assert publisher.gone
+
+
+def test_what_a_condition_says_no_more_is_taken_back() -> None:
+    unready = {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": "web"}
+    ready = {"type": "Ready", "status": "True"}
+    patch = status_patch("u", {"conditions": [ready]}, {"conditions": [unready]})
+    assert patch["status"]["conditions"] == [{**ready, "reason": None, "message": None}]
+
+
+async def test_what_somebody_else_writes_into_our_conditions_is_written_over() -> None:
+    api, clock = FakeApi(), ManualClock()
+    path = api.pod("web", {"containers": []})
+    pod = pod_from(api.objects[path])
+    publisher = StatusPublisher(api, clock, pod)
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    publisher.publish({"phase": "Running", "conditions": [ready]})
+    publisher.observed(pod)  # the watch lags behind what we send
+    await publisher.flush()
+    patches = api.calls.count(("PATCH", f"{path}/status"))
+    publisher.observed(pod_from(api.objects[path]))
+    await publisher.flush()
+    assert api.calls.count(("PATCH", f"{path}/status")) == patches, "our own write is no news"
+
+    lost = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
+    await api.patch(f"{path}/status", {"status": {"conditions": [lost]}})
+    publisher.observed(pod_from(api.objects[path]))
+    await publisher.flush()
+    assert api.condition(path, "Ready") == "True"
+    assert "reason" not in api.status(path)["conditions"][0]
 
 
 def test_one_ended_attempt_is_kept_beside_the_newest() -> None:

@@ -441,11 +441,6 @@ HASH_ANNOTATION = "kubernetes.io/config.hash"
 _decoder = msgspec.json.Decoder(Pod)
 
 
-def pod_from(document: dict[str, Any]) -> Pod:
-    """The pod of an object that is decoded already."""
-    return msgspec.convert(document, Pod)
-
-
 def decode(body: bytes) -> Pod:
     return _decoder.decode(body)
 

@@ -10,7 +10,7 @@ from apimachinery.errors import StatusError
 from component_base.clock import Clock
 from component_base.tasks import spawn
 from kubelet.api import Api, pod_path
-from kubelet.pod import Pod, pod_from
+from kubelet.pod import Pod, from_object
 from kubelet.sync.conditions import OWNED
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class StatusPublisher:
                 try:
                     answer = await self._api.patch(self._path, status_patch(self._uid, wanted, self._sent))
                     self._sent, delay = wanted, FIRST_DELAY
-                    self._accepted = pod_from(answer)
+                    self._accepted = from_object(answer)
                     self._compare()
                 except StatusError as error:
                     if self._uid and error.code in (403, 404, 409) and await self._is_gone():

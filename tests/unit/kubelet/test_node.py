@@ -1,6 +1,5 @@
 """The Node object, its pressures, its Lease, its network configuration."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from kubelet.settings import Settings
 from tests.unit.kubelet.fake_api import FakeApi, RecordedEvents
 from tests.unit.kubelet.fake_runtime import FakeRuntime
 from tests.unit.kubelet.pods import make_pod
+from tests.unit.kubelet.turns import settled, without_threads
 
 MACHINE = Machine(4, 8 << 30, "6.1", "Debian", "id", "uuid", "boot", "amd64", huge_pages=(("2Mi", 0),))
 DISK = Disk(100 << 30, 50 << 30, 1000, 900)
@@ -150,6 +150,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.api, self.clock, self.events = FakeApi(), ManualClock(1000.0), RecordedEvents()
         self.runtime = FakeRuntime(self.clock)
+        without_threads()
         self.state = NodeState(ips=("192.0.2.1",))
         self.ready = 0
         settings = Settings("node-1", root=folder, node_status_seconds=10.0)
@@ -174,8 +175,7 @@ class Bench:
     async def settle(self, seconds: float = 0.0) -> None:
         for _ in range(int(seconds / 0.5) + 1):
             self.clock.advance(0.5 if seconds else 0.0)
-            for _ in range(5):
-                await asyncio.sleep(0.001)
+            await settled()
 
 
 async def test_a_node_registers_becomes_ready_and_stays_deleted(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,14 @@ from component_base.tasks import spawn
 from kubelet.containers.amounts import exact
 from kubelet.follow import follow
 from kubelet.objects import ObjectStore
-from kubelet.pod import Pod, decode, pod_from
+from kubelet.pod import Pod, decode, from_object
 from kubelet.storage import rename_large, tidy_rotated
 from kubelet.sync.clean import stale_containers, stale_sandboxes
 from kubelet.sync.publish import StatusPublisher, status_patch
 from kubelet.sync.stop import grace_period
 from tests.unit.kubelet.fake_api import FakeApi
 from tests.unit.kubelet.pods import exited, make_pod, running, sandbox, seen
+from tests.unit.kubelet.turns import settled
 
 
 @pytest.mark.parametrize(
@@ -82,20 +82,20 @@ def test_what_a_condition_says_no_more_is_taken_back() -> None:
 async def test_what_somebody_else_writes_into_our_conditions_is_written_over() -> None:
     api, clock = FakeApi(), ManualClock()
     path = api.pod("web", {"containers": []})
-    pod = pod_from(api.objects[path])
+    pod = from_object(api.objects[path])
     publisher = StatusPublisher(api, clock, pod)
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
     publisher.publish({"phase": "Running", "conditions": [ready]})
     publisher.observed(pod)  # the watch lags behind what we send
     await publisher.flush()
     patches = api.calls.count(("PATCH", f"{path}/status"))
-    publisher.observed(pod_from(api.objects[path]))
+    publisher.observed(from_object(api.objects[path]))
     await publisher.flush()
     assert api.calls.count(("PATCH", f"{path}/status")) == patches, "our own write is no news"
 
     lost = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
     await api.patch(f"{path}/status", {"status": {"conditions": [lost]}})
-    publisher.observed(pod_from(api.objects[path]))
+    publisher.observed(from_object(api.objects[path]))
     await publisher.flush()
     assert api.condition(path, "Ready") == "True"
     assert "reason" not in api.status(path)["conditions"][0]
@@ -154,14 +154,14 @@ async def test_a_collection_is_followed_and_listed_anew_when_its_watch_expires()
         ),
         "follow",
     )
-    await asyncio.sleep(0.01)
+    await settled()
     two = api.pod("two", {"containers": []})
     api.pod("other", {"containers": [], "nodeName": "node-2"})
     api.drop(two)
-    await asyncio.sleep(0.01)
+    await settled()
     assert changes == [("uid-one", True), ("uid-two", True), ("uid-two", True), ("uid-two", False)]
     api._watchers[0][2].put_nowait(("ERROR", b'{"kind": "Status", "code": 410}'))
-    await asyncio.sleep(0.01)
+    await settled()
     assert lists == [{"uid-one"}, {"uid-one"}]
     task.cancel()
 
@@ -180,9 +180,9 @@ async def test_objects_are_watched_as_long_as_a_pod_holds_them() -> None:
     found = await store.acquire("pod-1", "default", ["c", "missing"], [])
     assert found.config_maps == {"c": {"k": b"1"}, "missing": None}
     put("2")
-    await asyncio.sleep(0.01)
+    await settled()
     assert woken == ["pod-1"]
     assert (await store.acquire("pod-1", "default", ["c"], [])).config_maps == {"c": {"k": b"2"}}
     store.release("pod-1")
-    await asyncio.sleep(0.01)
+    await settled()
     assert not api._watchers

@@ -9,6 +9,7 @@ from kubelet.containers.config import POD_UID
 from kubelet.sync.pleg import Pleg
 from skiff_pb.cri import runtime_pb2 as cri
 from tests.unit.kubelet.fake_runtime import FakeRuntime
+from tests.unit.kubelet.turns import settled
 
 
 def sandbox(uid: str) -> cri.PodSandboxConfig:
@@ -49,11 +50,11 @@ async def test_a_quiet_stream_of_events_is_healthy() -> None:
     woken: list[str] = []
     pleg = Pleg(runtime, clock, woken.append)
     task = spawn(pleg.run(), "pleg")
-    await asyncio.sleep(0.01)
+    await settled()
     clock.advance(1000)
     assert pleg.healthy
     runtime.queue.put_nowait("one")
-    await asyncio.sleep(0.01)
+    await settled()
     assert woken == ["one"]
     task.cancel()
 

@@ -18,12 +18,14 @@ from kubelet.sync.worker import Verdict
 from kubelet.volumes import mounts
 from tests.unit.kubelet.fake_api import FakeApi, RecordedEvents
 from tests.unit.kubelet.fake_runtime import FakeRuntime
+from tests.unit.kubelet.turns import settled, without_threads
 
 MACHINE = Machine(4, 8 << 30, "6.1", "Debian", "id", "uuid", "boot", "amd64")
 
 
 class Bench:
     def __init__(self, folder: Path) -> None:
+        without_threads()
         self.clock = ManualClock(1_800_000_000.0)
         self.api = FakeApi()
         self.events = RecordedEvents()
@@ -36,10 +38,9 @@ class Bench:
     async def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> None:
         """Lets virtual time pass until it is true."""
         for _ in range(int(seconds * 10)):
-            for _ in range(6):
-                if condition():
-                    return
-                await asyncio.sleep(0.0005)
+            await settled()
+            if condition():
+                return
             self.clock.advance(0.1)
             self.wake()
         raise AssertionError(f"never came true: {self.runtime.calls} {self.events.seen}")

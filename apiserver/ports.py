@@ -131,6 +131,10 @@ class Objects(Protocol):
 
     def list(self, info: ResourceInfo, namespace: str = "") -> Sequence[JSON]: ...
 
+    def labelled(self, info: ResourceInfo, namespace: str, label: str, value: str) -> Sequence[JSON]:
+        """Those of a namespace whose label has this value; the cost does not grow with how many others there are."""
+        ...
+
     async def get_latest(self, info: ResourceInfo, namespace: str, name: str) -> JSON | None:
         """From the store itself, linearizable."""
         ...

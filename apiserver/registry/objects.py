@@ -32,6 +32,10 @@ class StoredObjects:
     def list(self, info: ResourceInfo, namespace: str = "") -> Sequence[JSON]:
         return [entry.shared() for entry in self._feed.cache(info).within(namespace if info.namespaced else "")]
 
+    def labelled(self, info: ResourceInfo, namespace: str, label: str, value: str) -> Sequence[JSON]:
+        found = self._feed.cache(info).hinted(namespace, "", ("label", label, value))
+        return [entry.shared() for entry in found if entry.labels.get(label) == value]
+
     async def get_latest(self, info: ResourceInfo, namespace: str, name: str) -> JSON | None:
         kv = await self._store.latest(info.key(namespace, name))
         if kv is None:

@@ -54,6 +54,10 @@ class MemoryObjects:
             if namespace in ("", where) and name not in self.hidden
         ]
 
+    def labelled(self, info: ResourceInfo, namespace: str, label: str, value: str) -> Sequence[JSON]:
+        found = self.list(info, namespace)
+        return [obj for obj in found if (obj["metadata"].get("labels") or {}).get(label) == value]
+
     async def get_latest(self, info: ResourceInfo, namespace: str, name: str) -> JSON | None:
         return self._of(info).get((namespace, name))
 

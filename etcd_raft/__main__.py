@@ -1,4 +1,7 @@
-"""`python -m etcd_raft`: one member of the store. The flags are etcd's; one line tells when it serves."""
+"""`python -m etcd_raft`: one member of the store. The flags are etcd's; one line tells when it serves.
+
+`python -m etcd_raft restore FILE` and `… status FILE` are about saved snapshots, see `etcd_raft.backup`.
+"""
 
 from __future__ import annotations
 
@@ -96,6 +99,17 @@ async def _announce(assembly: Assembly) -> None:
 
 
 def main() -> None:
+    match sys.argv[1:]:
+        case ["restore", *arguments]:
+            from etcd_raft.backup import restore
+
+            restore.main(arguments)
+            return
+        case ["status", *arguments]:
+            from etcd_raft.backup import saved
+
+            saved.main(arguments)
+            return
     settings = command_line.parse()
     logs.setup(PROGRAM, settings.verbosity, settings.log_format)
     # The state is large and lives long: walking it again and again in full collections would stop the loop.

@@ -100,13 +100,24 @@ class StoreMachine:
         meta = msgspec.msgpack.decode(next(stream), type=_Meta)
         if meta.format != _FORMAT:
             raise ValueError(f"the snapshot has format {meta.format}; this version reads format {_FORMAT}")
-        self.space = dump.load(stream)
-        self._applied_index = meta.applied_index
-        self.alarms = set(meta.alarms)
-        self.accounts.restore(meta.accounts)
-        attached = ((record.key, record.lease) for record in self.space.live.values() if record.lease)
-        self.leases.restore(meta.leases, attached)
-        self.watches.reset(self.space)
+        self.adopt(dump.load(stream), meta.applied_index, meta.leases, meta.alarms, meta.accounts)
+
+    def adopt(
+        self,
+        space: Keyspace,
+        applied_index: int,
+        leases: Iterable[LeaseRow],
+        alarms: Iterable[tuple[int, int]],
+        accounts: AccountsDump,
+    ) -> None:
+        """Become this state."""
+        self.space = space
+        self._applied_index = applied_index
+        self.alarms = set(alarms)
+        self.accounts.restore(accounts)
+        attached = ((record.key, record.lease) for record in space.live.values() if record.lease)
+        self.leases.restore(leases, attached)
+        self.watches.reset(space)
 
     # Requests
 

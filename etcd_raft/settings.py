@@ -142,7 +142,7 @@ def _settings(values: Values) -> Settings:
         listen_metrics=_addresses(values, "listen-metrics-urls", plaintext=True),
         advertise_client_urls=_advertised(values),
         advertise_peer_urls=peer_urls,
-        initial_cluster=_initial_cluster(values),
+        initial_cluster=initial_cluster(values),
         is_new_cluster=values["initial-cluster-state"] == "new",
         force_new_cluster=values["force-new-cluster"],
         cluster_token=values["initial-cluster-token"],
@@ -187,7 +187,8 @@ def _advertised(values: Values) -> tuple[str, ...]:
     return urls or values["listen-client-urls"]
 
 
-def _initial_cluster(values: Values) -> dict[str, tuple[str, ...]]:
+def initial_cluster(values: Values) -> dict[str, tuple[str, ...]]:
+    """Peer URLs by member name, from --initial-cluster and the flags it must agree with. Raises FlagError."""
     name, own = values["name"], values["initial-advertise-peer-urls"]
     if not values["initial-cluster"]:
         return {name: own}

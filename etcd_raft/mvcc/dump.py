@@ -44,7 +44,7 @@ def _chunks(
         yield header
         # Written while this runs: what is newer than the header's revision belongs to `log` of a later dump.
         yield from _packed(record for record in live if record.mod < compacted)
-        yield from _packed(_overwritten(space, log, compacted))
+        yield from _packed(overwritten(space, log, compacted))
         yield item(b"")
         yield from _packed(record for changes in log for record in changes)
         yield item(b"")
@@ -52,7 +52,7 @@ def _chunks(
         space.unpin()
 
 
-def _overwritten(space: Keyspace, log: list[tuple[Record, ...]], compacted: int) -> Iterator[Record | None]:
+def overwritten(space: Keyspace, log: list[tuple[Record, ...]], compacted: int) -> Iterator[Record | None]:
     """What the keys of the history held at the compacted revision, if they had been written before it."""
     seen: set[bytes] = set()
     for changes in log:
@@ -115,6 +115,8 @@ def load(stream: Iterator[bytes]) -> Keyspace:
         changes.append(record)
     if changes:
         space.replay(tuple(changes))
+    if space.revision < compacted:
+        space.skip()
     if space.revision != revision:
         raise ValueError(f"the snapshot's history ends at revision {space.revision}, not at {revision}")
     return space

@@ -206,7 +206,11 @@ class Keyspace:
         self._pruned = self.revision = self.log_start - 1
 
     def replay(self, changes: tuple[Record, ...]) -> None:
-        """The next revision of the history, as another member committed it."""
+        """The next revision of the history, as another member committed it. Raises ValueError if it is not the next."""
+        if self.revision < self.compacted < changes[0].mod:
+            self.skip()
+        if changes[0].mod != self.revision + 1:
+            raise ValueError(f"revision {self.revision + 1} is missing in the history")
         for record in changes:
             old = self.live.pop(record.key, None)
             if old is not None:
@@ -219,4 +223,9 @@ class Keyspace:
             if (old is not None) != bool(record.version):
                 (self.order.add if old is None else self.order.remove)(record.key)
         self.log.append(changes)
-        self.revision = changes[0].mod
+        self.revision += 1
+
+    def skip(self) -> None:
+        """A revision of which nothing is left: what etcd deleted at the compacted one, what a restore adds."""
+        self.log.append(())
+        self.revision += 1

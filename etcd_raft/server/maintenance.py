@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Final
 
 from component_base.rpc import CallContext
 from etcd_raft import requests
 from etcd_raft.auth.refusals import refused
+from etcd_raft.backup.contents import Image
 from etcd_raft.mvcc import refusals
 from etcd_raft.mvcc.hashing import hash_steps
 from etcd_raft.ports import Refusal, StatusCode, precondition
@@ -19,8 +20,6 @@ from skiff_pb.etcd import rpc_pb2
 #: The release of etcd whose API this is; clients enable features by it.
 API_VERSION: Final = "3.6.6"
 STORAGE_VERSION: Final = "3.6.0"
-#: A saved snapshot is padded to whole blocks; its SHA-256 follows. That is how etcdctl knows that it got all.
-_BLOCK: Final = 512
 _ALARM_NAMES: Final[dict[int, str]] = {rpc_pb2.NOSPACE: "NOSPACE", rpc_pb2.CORRUPT: "CORRUPT"}
 
 
@@ -117,16 +116,23 @@ class MaintenanceService:
     async def snapshot(
         self, request: rpc_pb2.SnapshotRequest, context: CallContext
     ) -> AsyncIterator[rpc_pb2.SnapshotResponse]:
+        """A database in etcd's format and its SHA-256, by which etcdctl knows that it got all."""
         try:
             check_member(self.access, request, context)
             self.access.check_admin(context)
         except Refusal as refusal:
             raise rpc_error(refusal) from None
-        digest, left = hashlib.sha256(), self.access.store.space.size
-        for chunk in _whole_blocks(self.access.store.snapshot()):
-            digest.update(chunk)
-            left = max(0, left - len(chunk))
-            yield self._part(chunk, left + digest.digest_size)
+        image = Image(self.access.store)
+        try:
+            for _ in image.prepare():
+                await asyncio.sleep(0)
+            digest, left = hashlib.sha256(), image.size
+            for chunk in image.chunks():
+                digest.update(chunk)
+                left -= len(chunk)
+                yield self._part(chunk, left + digest.digest_size)
+        finally:
+            image.close()
         yield self._part(digest.digest(), 0)
 
     def _part(self, blob: bytes, left: int) -> rpc_pb2.SnapshotResponse:
@@ -157,12 +163,3 @@ class MaintenanceService:
 
     def _header(self) -> rpc_pb2.ResponseHeader:
         return self.access.header_message()
-
-
-def _whole_blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        yield chunk
-    if size % _BLOCK:
-        yield bytes(_BLOCK - size % _BLOCK)

@@ -15,8 +15,8 @@ from component_base.http2.channel import Http2Channel
 from component_base.http2.host import Http2Host
 from component_base.rng import seeded
 from component_base.rpc import Code, RpcError
+from etcd_raft.backup.saved import Saved, SavedError
 from etcd_raft.machine import StoreMachine
-from etcd_raft.saved import Saved, SavedError
 from etcd_raft.server import Limits, services
 from skiff_pb.etcd import health_pb2, rpc_pb2
 from tests.unit.etcd_raft.server.single_node import SingleNode

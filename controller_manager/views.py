@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from apimachinery.placement import NodeSelector, Requirement, holds
+
 
 class OwnerReference(Struct, frozen=True):
     apiVersion: str
@@ -48,39 +50,19 @@ class AnyObject(Struct, frozen=True):
     kind: str = ""
 
 
-class Expression(Struct, frozen=True):
-    key: str
-    operator: str
-    values: list[str] = field(default_factory=list)
-
-
 class LabelSelector(Struct, frozen=True):
     matchLabels: dict[str, str] = field(default_factory=dict)
-    matchExpressions: list[Expression] = field(default_factory=list)
+    matchExpressions: list[Requirement] = field(default_factory=list)
 
     def matches(self, labels: dict[str, str]) -> bool:
         """An empty selector matches everything, as the API says."""
         if any(labels.get(key) != value for key, value in self.matchLabels.items()):
             return False
-        return all(_expression_matches(e, labels) for e in self.matchExpressions)
+        return all(holds(e, labels) for e in self.matchExpressions)
 
     @property
     def is_empty(self) -> bool:
         return not self.matchLabels and not self.matchExpressions
-
-
-def _expression_matches(expression: Expression, labels: dict[str, str]) -> bool:
-    value = labels.get(expression.key)
-    match expression.operator:
-        case "In":
-            return value is not None and value in expression.values
-        case "NotIn":
-            return value is None or value not in expression.values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-    return False
 
 
 class Condition(Struct, frozen=True):
@@ -120,15 +102,6 @@ class Toleration(Struct, frozen=True):
     value: str = ""
     effect: str = ""
     tolerationSeconds: int | None = None
-
-
-class NodeSelectorTerm(Struct, frozen=True):
-    matchExpressions: list[Expression] = field(default_factory=list)
-    matchFields: list[Expression] = field(default_factory=list)
-
-
-class NodeSelector(Struct, frozen=True):
-    nodeSelectorTerms: list[NodeSelectorTerm] = field(default_factory=list)
 
 
 class NodeAffinity(Struct, frozen=True):

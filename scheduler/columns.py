@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from apimachinery.placement import Taint
 from scheduler import requests
-from scheduler.views import Node, Taint
+from scheduler.views import Node
 
 Mask = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]

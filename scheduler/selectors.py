@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from apimachinery.placement import NodeSelectorTerm, Requirement, holds
 from scheduler.columns import ABSENT, Mask, NodeTable
-from scheduler.views import Expression, LabelSelector, NodeTerm
+from scheduler.views import LabelSelector
 
 
 def matches(selector: LabelSelector | None, labels: dict[str, str]) -> bool:
@@ -14,24 +15,10 @@ def matches(selector: LabelSelector | None, labels: dict[str, str]) -> bool:
         return False
     if any(labels.get(key) != value for key, value in selector.matchLabels.items()):
         return False
-    return all(expression_matches(e, labels) for e in selector.matchExpressions)
+    return all(holds(e, labels) for e in selector.matchExpressions)
 
 
-def expression_matches(expression: Expression, labels: dict[str, str]) -> bool:
-    value = labels.get(expression.key)
-    match expression.operator:
-        case "In":
-            return value is not None and value in expression.values
-        case "NotIn":
-            return value is None or value not in expression.values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-    return False
-
-
-def term_mask(term: NodeTerm, table: NodeTable) -> Mask:
+def term_mask(term: NodeSelectorTerm, table: NodeTable) -> Mask:
     """Nodes that satisfy every expression of a node selector term; an empty term matches none (API documentation)."""
     if not term.matchExpressions and not term.matchFields:
         return np.zeros(table.size, dtype=np.bool_)
@@ -43,7 +30,7 @@ def term_mask(term: NodeTerm, table: NodeTable) -> Mask:
     return mask
 
 
-def column_mask(expression: Expression, table: NodeTable) -> Mask:
+def column_mask(expression: Requirement, table: NodeTable) -> Mask:
     column = table.label(expression.key)
     match expression.operator:
         case "In":
@@ -59,7 +46,7 @@ def column_mask(expression: Expression, table: NodeTable) -> Mask:
     return np.zeros(table.size, dtype=np.bool_)
 
 
-def number_mask(expression: Expression, column: np.ndarray[tuple[int], np.dtype[np.int64]], table: NodeTable) -> Mask:
+def number_mask(expression: Requirement, column: np.ndarray[tuple[int], np.dtype[np.int64]], table: NodeTable) -> Mask:
     try:
         bound = int(expression.values[0])
     except (ValueError, IndexError):
@@ -77,7 +64,7 @@ def number_mask(expression: Expression, column: np.ndarray[tuple[int], np.dtype[
     return np.fromiter((holds(int(n)) for n in column), dtype=np.bool_, count=table.size)
 
 
-def name_mask(expression: Expression, table: NodeTable) -> Mask:
+def name_mask(expression: Requirement, table: NodeTable) -> Mask:
     """`metadata.name` is the only field a node selector knows."""
     wanted = [table.rows[name] for name in expression.values if name in table.rows]
     mask = np.zeros(table.size, dtype=np.bool_)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
+from apimachinery.placement import NodeSelector, NodeSelectorTerm, Requirement, Taint
+
 Requests = dict[str, str | int | float]
 
 
@@ -45,29 +47,14 @@ class Container(Struct, frozen=True):
     restartPolicy: str = ""
 
 
-class Expression(Struct, frozen=True):
-    key: str
-    operator: str
-    values: list[str] = field(default_factory=list)
-
-
 class LabelSelector(Struct, frozen=True):
     matchLabels: dict[str, str] = field(default_factory=dict)
-    matchExpressions: list[Expression] = field(default_factory=list)
-
-
-class NodeTerm(Struct, frozen=True):
-    matchExpressions: list[Expression] = field(default_factory=list)
-    matchFields: list[Expression] = field(default_factory=list)
-
-
-class NodeSelector(Struct, frozen=True):
-    nodeSelectorTerms: list[NodeTerm] = field(default_factory=list)
+    matchExpressions: list[Requirement] = field(default_factory=list)
 
 
 class PreferredNodeTerm(Struct, frozen=True):
     weight: int
-    preference: NodeTerm
+    preference: NodeSelectorTerm
 
 
 class NodeAffinity(Struct, frozen=True):
@@ -163,12 +150,6 @@ class Pod(Struct, frozen=True):
     @property
     def is_terminal(self) -> bool:
         return self.status.phase in ("Succeeded", "Failed")
-
-
-class Taint(Struct, frozen=True):
-    key: str
-    effect: str
-    value: str = ""
 
 
 class NodeSpec(Struct, frozen=True):

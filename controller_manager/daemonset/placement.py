@@ -9,15 +9,15 @@ from typing import Any
 
 import msgspec
 
+from apimachinery.placement import NAME_FIELD, node_matches, tolerates
 from controller_manager.daemonset.views import DaemonSet
 from controller_manager.ownership import Owner
-from controller_manager.views import Expression, Node, NodeSelectorTerm, Pod, PodSpec, Taint, Toleration, decoded
+from controller_manager.views import Node, Pod, PodSpec, decoded
 
 HASH_LABEL = "controller-revision-hash"
 GENERATION_LABEL = "pod-template-generation"
 #: Deprecated by upstream and still set on pods, for tools that look at it.
 GENERATION_ANNOTATION = "deprecated.daemonset.template.generation"
-NAME_FIELD = "metadata.name"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 _TOLERATED = (
@@ -40,62 +40,17 @@ def placement(spec: PodSpec, node: Node) -> tuple[bool, bool]:
     """(a pod belongs there, a pod that is there may stay)."""
     if spec.nodeName and spec.nodeName != node.metadata.name:
         return False, False
-    if not _selected(spec, node):
+    affinity = spec.affinity.nodeAffinity if spec.affinity else None
+    required = affinity.requiredDuringSchedulingIgnoredDuringExecution if affinity else None
+    terms = required.nodeSelectorTerms if required else None
+    if not node_matches(spec.nodeSelector, terms, node.metadata.name, node.metadata.labels):
         return False, False
-    untolerated = [taint for taint in node.spec.taints if not any(_tolerates(t, taint) for t in spec.tolerations)]
+    untolerated = [taint for taint in node.spec.taints if not any(tolerates(t, taint) for t in spec.tolerations)]
     if any(taint.effect == "NoExecute" for taint in untolerated):
         return False, False
     if any(taint.effect == "NoSchedule" for taint in untolerated):
         return False, True
     return True, True
-
-
-def _selected(spec: PodSpec, node: Node) -> bool:
-    labels = node.metadata.labels
-    if any(labels.get(key) != value for key, value in spec.nodeSelector.items()):
-        return False
-    affinity = spec.affinity.nodeAffinity if spec.affinity else None
-    required = affinity.requiredDuringSchedulingIgnoredDuringExecution if affinity else None
-    return required is None or any(_term_matches(term, node) for term in required.nodeSelectorTerms)
-
-
-def _term_matches(term: NodeSelectorTerm, node: Node) -> bool:
-    if not term.matchExpressions and not term.matchFields:
-        return False
-    fields = {NAME_FIELD: node.metadata.name}
-    return all(_holds(e, node.metadata.labels) for e in term.matchExpressions) and all(
-        _holds(e, fields) for e in term.matchFields
-    )
-
-
-def _holds(expression: Expression, values: dict[str, str]) -> bool:
-    value = values.get(expression.key)
-    match expression.operator:
-        case "In":
-            return value is not None and value in expression.values
-        case "NotIn":
-            return value is None or value not in expression.values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt" | "Lt":
-            try:
-                number, bound = int(value or ""), int(expression.values[0])
-            except (ValueError, IndexError):
-                return False
-            return number > bound if expression.operator == "Gt" else number < bound
-    return False
-
-
-def _tolerates(toleration: Toleration, taint: Taint) -> bool:
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return bool(toleration.key) and toleration.value == taint.value
 
 
 def node_of(pod: Pod) -> str:

@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from apimachinery import timestamps
-from controller_manager.views import Node, Pod, Taint, Toleration
+from apimachinery.placement import tolerates
+from controller_manager.views import Node, Pod, Taint
 from kubeclient.informer import Informers
 from kubeclient.plan import NOTHING, Delete, Event, Patch, Plan
 from kubeclient.rest import STRATEGIC
-
-
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return bool(toleration.key) and toleration.value == taint.value
 
 
 def stays_for(pod: Pod, taints: Sequence[Taint], now: float) -> float | None:

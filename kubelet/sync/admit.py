@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+import msgspec
+
+from apimachinery.placement import NodeSelector, Taint, node_matches, tolerates
 from kubelet.containers.amounts import ceil_div, exact
-from kubelet.pod import Amount, Pod, Toleration
+from kubelet.pod import Amount, Pod
 
 JSON = dict[str, Any]
 SYSTEM_CRITICAL_PRIORITY = 2_000_000_000
@@ -110,62 +113,22 @@ def _insufficient(name: str, wanted: Fraction, used: Fraction, capacity: Fractio
 
 
 def _affinity(pod: Pod, node: NodeOffer) -> Refusal | None:
-    selected = all(node.labels.get(k) == v for k, v in (pod.spec.node_selector or {}).items())
     required = ((pod.spec.affinity or {}).get("nodeAffinity") or {}).get(
         "requiredDuringSchedulingIgnoredDuringExecution"
     )
-    if required is not None:
-        selected = selected and any(_term_matches(term, node) for term in required.get("nodeSelectorTerms") or ())
-    if selected:
+    terms = None if required is None else msgspec.convert(required, NodeSelector).nodeSelectorTerms
+    if node_matches(pod.spec.node_selector or {}, terms, node.name, node.labels):
         return None
     text = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
     return Refusal("NodeAffinity", text)
-
-
-def _term_matches(term: JSON, node: NodeOffer) -> bool:
-    expressions, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
-    if not expressions and not fields:
-        return False
-    named = {"metadata.name": node.name}
-    return all(_holds(e, node.labels) for e in expressions) and all(_holds(f, named) for f in fields)
-
-
-def _holds(requirement: JSON, values: Mapping[str, str]) -> bool:
-    key, operator = requirement["key"], requirement["operator"]
-    wanted = requirement.get("values") or []
-    value = values.get(key)
-    match operator:
-        case "In":
-            return value in wanted
-        case "NotIn":
-            return value not in wanted
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-    try:
-        number, bound = int(value or ""), int(wanted[0])
-    except (ValueError, IndexError):
-        return False
-    return number > bound if operator == "Gt" else number < bound
 
 
 def _taints(pod: Pod, node: NodeOffer) -> Refusal | None:
     """NoExecute alone counts here, and not for static pods, which belong to the node."""
     if pod.is_static:
         return None
-    for taint in node.taints:
-        if taint.get("effect") == "NoExecute" and not any(tolerates(t, taint) for t in pod.spec.tolerations or ()):
+    for taint in msgspec.convert(node.taints, list[Taint]):
+        if taint.effect == "NoExecute" and not any(tolerates(t, taint) for t in pod.spec.tolerations or ()):
             text = "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate"
             return Refusal("TaintToleration", text)
     return None
-
-
-def tolerates(toleration: Toleration, taint: JSON) -> bool:
-    if toleration.effect and toleration.effect != taint.get("effect"):
-        return False
-    if toleration.key and toleration.key != taint.get("key"):
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return bool(toleration.key) and toleration.value == (taint.get("value") or "")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from apimachinery.placement import Taint, tolerates
 from scheduler import selectors
 from scheduler.columns import Mask, NodeTable, Scores
 from scheduler.plugins import Verdict, normalise
-from scheduler.plugins.taints import tolerates
 from scheduler.pod_info import PodInfo
-from scheduler.views import Taint
 
 UNSCHEDULABLE = Taint("node.kubernetes.io/unschedulable", "NoSchedule")
 

@@ -4,35 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from apimachinery.placement import Taint, tolerates
 from scheduler.columns import Mask, NodeTable, Scores
 from scheduler.plugins import Verdict, normalise
 from scheduler.pod_info import PodInfo
-from scheduler.views import Taint, Toleration
-
-
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    """An empty key with Exists tolerates everything; an empty effect tolerates every effect."""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    match toleration.operator or "Equal":
-        case "Exists":
-            return True
-        case "Equal":
-            return bool(toleration.key) and toleration.value == taint.value
-        case "Lt" | "Gt":
-            return compare(toleration, taint)
-    return False
-
-
-def compare(toleration: Toleration, taint: Taint) -> bool:
-    """Numeric operators of KEP-5471: the taint's value against the toleration's."""
-    try:
-        value, bound = int(taint.value), int(toleration.value)
-    except ValueError:
-        return False
-    return value < bound if toleration.operator == "Lt" else value > bound
 
 
 class TaintToleration:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from controller_manager.node.eviction import TaintEvictionController, stays_for, tolerates
+from apimachinery.placement import tolerates
+from controller_manager.node.eviction import TaintEvictionController, stays_for
 from controller_manager.node.ipam import NodeIpamController
 from controller_manager.node.lifecycle import NodeLifecycleController
 from controller_manager.node.pod_gc import QUARANTINE_SECONDS, PodGcController

@@ -10,8 +10,12 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from apimachinery.gvk import GroupVersionKind, join_api_version
+
+if TYPE_CHECKING:
+    from apimachinery.structural import CustomVersion
 
 #: Discovery lists verbs in alphabetical order; `proxy` verbs stand for the HTTP methods of a connection.
 _VERB_SETS = {
@@ -77,6 +81,8 @@ class ResourceInfo:
     storage_group: str = ""
     storage_version: str = ""
     etcd_prefix: str = ""
+    #: What its definition says, of a custom resource; None for all others.
+    custom: CustomVersion | None = None
     api_version: str = field(init=False)
     group_resource: str = field(init=False)
     gvk: GroupVersionKind = field(init=False)

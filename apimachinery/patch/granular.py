@@ -71,13 +71,13 @@ def _child(typed: Field, name: str) -> Field:
     if isinstance(node, ObjectNode):
         return node.fields.get(name, DEDUCED)
     if isinstance(node, MapNode):
-        return Field(name, node.element)
+        return node.part
     return DEDUCED
 
 
 def _item(typed: Field) -> Field:
     assert isinstance(typed.node, ListNode)
-    return Field("", typed.node.element)
+    return typed.node.part
 
 
 def element(item: Any, typed: Field, index: int = 0) -> str:
@@ -99,11 +99,13 @@ def element(item: Any, typed: Field, index: int = 0) -> str:
     return fieldset.key(keys)
 
 
-def _default_key(typed: Field, name: str) -> str | None:
+def _default_key(typed: Field, name: str) -> Any:
     """Keys which the API gives a default: a port's protocol, the name of a reference in the same namespace."""
+    node = typed.node.element if isinstance(typed.node, ListNode) else None
+    if isinstance(node, ObjectNode) and node.custom:
+        return node.fields[name].default if name in node.fields else None
     if name == "protocol":
         return "TCP"
-    node = typed.node.element if isinstance(typed.node, ListNode) else None
     return "" if isinstance(node, ObjectNode) and node.go_name == "LocalObjectReference" else None
 
 

@@ -42,6 +42,8 @@ _NEVER_MANAGED: Fields = {
 #: Struct fields which every object of a kind has, empty or not: their being there is nobody's doing.
 _ALWAYS_THERE = frozenset({"metadata", "spec", "status", "template", "strategy", "updateStrategy", "jobTemplate"})
 
+_NOTHING: dict[str, Any] = {"metadata": {}}
+
 
 class Manager(NamedTuple):
     """What tells two entries apart. Appliers have one entry whatever the version, so theirs is left empty."""
@@ -81,7 +83,9 @@ def default_manager(user_agent: str) -> str:
 
 
 def root(info: ResourceInfo) -> Field:
-    """The type of the whole object; a custom resource's metadata is typed, the rest deduced from its values."""
+    """The type of the whole object; where no definition is at hand, metadata is typed and the rest deduced."""
+    if info.custom is not None:
+        return info.custom.typed
     node: Node | None = type_of(info.group, info.version, info.kind)
     if node is None:
         node = ObjectNode(f"{info.group}.{info.version}.{info.kind}")
@@ -170,7 +174,9 @@ def empty_object(typed: Field) -> dict[str, Any]:
 
     The same one each time, so look, but do not touch.
     """
-    return _empty(typed.node) if isinstance(typed.node, ObjectNode) else {}
+    if not isinstance(typed.node, ObjectNode) or typed.node.custom:
+        return _NOTHING
+    return _empty(typed.node)
 
 
 @lru_cache(maxsize=512)

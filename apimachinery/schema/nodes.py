@@ -264,8 +264,12 @@ def _bad_time(text: str) -> str:
 
 
 class ListNode(Node):
-    def __init__(self, element: Node) -> None:
+    """A list of values of one type."""
+
+    def __init__(self, element: Node, part: Field | None = None) -> None:
         self.element = element
+        #: What the patches must know of the elements besides their type.
+        self.part = part or Field("", element)
 
     @property
     def go_type(self) -> str:  # type: ignore[override]
@@ -292,8 +296,10 @@ class ListNode(Node):
 class MapNode(Node):
     """A map from strings to values of one type."""
 
-    def __init__(self, element: Node) -> None:
+    def __init__(self, element: Node, part: Field | None = None) -> None:
         self.element = element
+        #: What the patches must know of the elements besides their type.
+        self.part = part or Field("", element)
 
     @property
     def go_type(self) -> str:  # type: ignore[override]
@@ -330,10 +336,15 @@ class Field(NamedTuple):
     atomic: bool = False
     #: The server leaves the zero value out: it means the same as no value.
     drops_zero: bool = False
+    #: Of a custom kind's field: what it is where it is absent.
+    default: Any = None
 
 
 class ObjectNode(Node):
     """A struct. `fields` is filled after all nodes exist, since types refer to one another in circles."""
+
+    #: Of a custom kind: no part of such an object is there unless somebody has set it.
+    custom = False
 
     def __init__(self, name: str) -> None:
         self.name = name

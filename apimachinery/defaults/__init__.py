@@ -80,7 +80,10 @@ _BY_VERSION: dict[tuple[str, str, str], Defaulter] = {
 
 
 def apply(info: ResourceInfo, obj: dict[str, Any]) -> None:
-    """Fill in the defaults of `info.kind` in place; a kind without any (a custom one, say) is left as it is."""
+    """Fill in the defaults of `info.kind` in place; a kind without any is left as it is."""
+    if info.custom is not None:
+        info.custom.default(obj)
+        return
     defaulter = _BY_VERSION.get((info.group, info.version, info.kind)) or _BY_KIND.get((info.group, info.kind))
     if defaulter is not None:
         defaulter(obj)

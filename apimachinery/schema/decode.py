@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from apimachinery.errors import StatusError, bad_request
-from apimachinery.fields import quote
+from apimachinery.errors import StatusError, bad_request, invalid
+from apimachinery.fields import Path, quote
+from apimachinery.fields import invalid as wrong
 from apimachinery.gvk import join_api_version, split_api_version
-from apimachinery.resources import find_kind
+from apimachinery.resources import ResourceInfo, find_kind
 from apimachinery.schema import json_body, yaml_body
 from apimachinery.schema.build import object_meta, type_of
 from apimachinery.schema.json_body import SyntaxProblem
@@ -91,7 +92,7 @@ def typed(info: Kinded, value: Any) -> Decoded:
     findings = Findings()
     node = type_of(info.group, info.version, info.kind)
     try:
-        obj = _custom(value, findings) if node is None else node.decode(value, None, findings)
+        obj = _custom(info, value, findings) if node is None else node.decode(value, None, findings)
     except RecursionError:
         raise DecodeError("exceeded max depth") from None
     return Decoded(obj, findings.unknown)
@@ -173,6 +174,12 @@ def _check_kind(info: Kinded, api_version: str, kind: str) -> None:
             raise bad_request(
                 f"the API version in the data ({api_version}) does not match the expected API version ({expected})"
             )
+    if isinstance(info, ResourceInfo) and info.custom is not None:
+        if api_version != expected:
+            raise bad_request(
+                f"the API version in the data ({api_version}) does not match the expected API version ({expected})"
+            )
+        raise invalid(info.group, kind, "", [wrong(Path("kind"), kind, f"must be {info.kind}")])
     if type_of(group, version, kind) is None and find_kind(group, version, kind) is None:
         cause = f"no kind {quote(kind)} is registered for version {quote(api_version)} in scheme {quote(_SCHEME)}"
     else:
@@ -187,7 +194,7 @@ def _typed(
     version = split_api_version(api_version)[1]
     try:
         if node is None:
-            return _custom(value, findings)
+            return _custom(info, value, findings)
         decoded: dict[str, Any] = node.decode(value or {}, None, findings)
     except DecodeError as error:
         raise _cannot_be_handled(info, kind, version, str(error)) from None
@@ -196,7 +203,7 @@ def _typed(
     return decoded
 
 
-def _custom(value: dict[str, Any], findings: Findings) -> dict[str, Any]:
+def _custom(info: Kinded, value: dict[str, Any], findings: Findings) -> dict[str, Any]:
     """An object whose schema is not built in: its metadata is typed, the rest is its definition's business."""
     obj = dict(value)
     metadata = obj.get("metadata")
@@ -204,6 +211,8 @@ def _custom(value: dict[str, Any], findings: Findings) -> dict[str, Any]:
         node = object_meta()
         assert isinstance(node, ObjectNode)
         obj["metadata"] = node.decode(metadata, (None, "metadata"), findings)
+    if isinstance(info, ResourceInfo) and info.custom is not None:
+        return info.custom.prune(obj, findings)
     return obj
 
 

@@ -34,7 +34,7 @@ _KEPT_METADATA = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGrac
 
 def is_custom(info: ResourceInfo) -> bool:
     """Whether the kind comes from a CustomResourceDefinition."""
-    return info.group not in BUILT_IN_GROUPS
+    return info.custom is not None or info.group not in BUILT_IN_GROUPS
 
 
 def prepare_create(info: ResourceInfo, obj: Obj, now: float | None = None) -> None:

@@ -1,7 +1,6 @@
 """Objects as rows of a Table (`kubectl get`): columns and cells of every built-in kind.
 
-Cells of all priorities are always filled in, the client leaves out what its width does not ask for. Custom kinds are in
-`apimachinery.table.custom`.
+Cells of all priorities are always filled in, the client leaves out what its width does not ask for.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from apimachinery import timestamps
-from apimachinery.table import core, groups, pods, workloads
+from apimachinery.table import core, custom, groups, pods, workloads
 from apimachinery.table.columns import definitions
 
 if TYPE_CHECKING:
@@ -81,12 +80,16 @@ _ROWS: dict[tuple[str, str], Row] = {
 
 
 def columns(info: ResourceInfo) -> list[Obj]:
-    """The `columnDefinitions` of a built-in kind."""
+    """The `columnDefinitions` of a kind."""
+    if info.custom is not None:
+        return custom.columns(info.custom.columns)
     return list(definitions(info.group, info.kind))
 
 
 def row(info: ResourceInfo, obj: Obj, now: float) -> list[Any]:
     """The cells of one object, in the order of `columns`."""
+    if info.custom is not None:
+        return custom.row(info.custom.columns, obj, now)
     special = _ROWS.get((info.group, info.kind))
     if special is not None:
         return special(obj, now)

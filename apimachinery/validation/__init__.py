@@ -37,6 +37,8 @@ def rules_of(info: ResourceInfo) -> Rules:
 def validate_create(info: ResourceInfo, obj: Obj) -> Errors:
     """Complaints about a new object."""
     rules = rules_of(info)
+    if info.custom is not None:
+        return _new_metadata(info, rules, obj) + info.custom.validate_create(obj)
     return _new_metadata(info, rules, obj) + rules.create(obj)
 
 
@@ -61,6 +63,8 @@ def validate_update(info: ResourceInfo, obj: Obj, old: Obj) -> Errors:
     """Complaints about a new version of what is stored."""
     rules = rules_of(info)
     found = _changed_metadata(info, rules, obj, old)
+    if info.custom is not None:
+        return found + info.custom.validate_update(obj, old)
     if rules.update is not None and not rules.create_on_update:
         return found + (_again(info, rules, obj) if rules.meta_on_update else []) + rules.update(obj, old)
     specific = rules.update(obj, old) if rules.update is not None else []
@@ -90,6 +94,8 @@ def validate_subresource_update(info: ResourceInfo, subresource: str, obj: Obj, 
     """Complaints about a write through a subresource which stores its parent: `status`, `resize`, `finalize`, ..."""
     rules = rules_of(info)
     found = _changed_metadata(info, rules, obj, old)
+    if info.custom is not None:
+        return found + info.custom.validate_status_update(obj, old)
     rule = rules.subresources.get(subresource)
     if rule is not None:
         return found + rule(obj, old)

@@ -16,12 +16,15 @@ from etcd_raft.ports import Node
 from etcd_raft.server.access import Access, Limits
 from etcd_raft.server.auth import AuthService
 from etcd_raft.server.cluster import ClusterService
+from etcd_raft.server.contest import Contest
+from etcd_raft.server.election import ElectionService
 from etcd_raft.server.health import HealthService
 from etcd_raft.server.kv import KvService
 from etcd_raft.server.lease import LeaseService, Lessor
+from etcd_raft.server.lock import LockService
 from etcd_raft.server.maintenance import MaintenanceService
 from etcd_raft.server.watch import WatchService
-from skiff_pb.etcd import health_pb2, rpc_pb2
+from skiff_pb.etcd import election_pb2, health_pb2, lock_pb2, rpc_pb2
 
 __all__ = ["Limits", "services"]
 
@@ -45,6 +48,11 @@ def services(node: Node, store: StoreMachine, clock: Clock, rng: Rng, limits: Li
     }
     found = rpc_pb2.DESCRIPTOR.services_by_name
     hosted = [Service(found[name], handler) for name, handler in handlers.items()]
+    contest = Contest(access, rng)
+    hosted += [
+        Service(lock_pb2.DESCRIPTOR.services_by_name["Lock"], LockService(access, contest)),
+        Service(election_pb2.DESCRIPTOR.services_by_name["Election"], ElectionService(access, contest)),
+    ]
     health = HealthService(access, clock, frozenset(str(service.descriptor.full_name) for service in hosted))
     return [*hosted, Service(health_pb2.DESCRIPTOR.services_by_name["Health"], health)]
 

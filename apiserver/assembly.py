@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 from apiserver import admission, app
+from apiserver.admission import webhooks
 from apiserver.authn import options as authn
 from apiserver.authz import modes
 from apiserver.authz.aggregation import Aggregator
@@ -30,6 +31,8 @@ from apiserver.storage.feed import Feed
 from apiserver.storage.listing import Lister
 from apiserver.storage.store import ObjectStore
 from apiserver.tokens import options as tokens
+from apiserver.webhooks.client import WebhookClient
+from apiserver.webhooks.services import ServiceResolver
 from component_base.clock import Clock
 from component_base.rng import system_rng
 from component_base.rpc import RpcError
@@ -66,7 +69,9 @@ class Assembly:
         self._kubernetes = KubernetesService(self.objects, self._etcd, chosen, clock)
         authenticator = authn.build(values, self.objects, clock)
         authorizer = modes.build(values, self.objects)
-        self.writer.admission = admission.build(values, self.objects, authorizer, clock, rng)
+        self._webhooks = WebhookClient(ServiceResolver(self.objects, rng))
+        asking = webhooks.makers(self.objects, self._webhooks, self.catalog, clock)
+        self.writer.admission = admission.build(values, self.objects, authorizer, clock, rng, asking)
         external = f"{values['external-hostname'] or chosen.address}:{chosen.port}"
         signed = tokens.build(
             values, self.objects, authenticator, authorizer, clock, external, rng, self.writer.admission
@@ -158,4 +163,5 @@ class Assembly:
     async def close(self) -> None:
         await self._kubernetes.withdraw()
         await self._proxies.close()
+        await self._webhooks.close()
         await self._etcd.close()

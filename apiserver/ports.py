@@ -108,6 +108,14 @@ class AdmissionRequest:
     dry_run: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    kind: tuple[str, str, str] | None = None
+    """Group, version and kind of `obj` where it is not of `info`'s kind: Scale, Eviction, PodExecOptions."""
+    changed: bool = False
+    """A webhook has changed `obj`: the plugins before it shall look again, once."""
+    again: bool = False
+    """They do."""
+    memory: dict[str, Any] = field(default_factory=dict)
+    """What a plugin remembers between its two looks, by its name."""
 
 
 class Admission(Protocol):

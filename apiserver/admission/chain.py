@@ -22,7 +22,7 @@ class Plugin:
 
     name: ClassVar[str]
     handles: ClassVar[frozenset[tuple[str, str]] | None] = None
-    operations: ClassVar[frozenset[Operation]] = frozenset(Operation)
+    operations: ClassVar[frozenset[Operation]] = frozenset({Operation.CREATE, Operation.UPDATE, Operation.DELETE})
 
     async def mutate(self, request: AdmissionRequest) -> None:
         """Completes `request.obj` in place, or refuses."""
@@ -32,7 +32,11 @@ class Plugin:
 
 
 class Chain:
-    """Plugins in order; the first refusal ends the request."""
+    """Plugins in order; the first refusal ends the request.
+
+    When a webhook has changed the object, all mutating plugins see it a second time: those that come earlier may have
+    something to say about what it added.
+    """
 
     def __init__(self, plugins: Iterable[Plugin], validators: Iterable[Admission] = ()) -> None:
         self.plugins = tuple(plugins)
@@ -42,6 +46,10 @@ class Chain:
     async def mutate(self, request: AdmissionRequest) -> None:
         for plugin in self._for(request):
             await plugin.mutate(request)
+        if request.changed:
+            request.again = True
+            for plugin in self._for(request):
+                await plugin.mutate(request)
 
     async def validate(self, request: AdmissionRequest) -> None:
         for plugin in self._for(request):

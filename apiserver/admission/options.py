@@ -71,9 +71,16 @@ def declare(flags: FlagSet) -> None:
     flags.integer("default-unreachable-toleration-seconds", 300, "how long pods stay on a node that is unreachable")
 
 
-def build(values: Values, objects: Objects, authorizer: ModeAuthorizer, clock: Clock, rng: Rng | None = None) -> Chain:
-    """Raises ValueError for a plugin name that nobody knows."""
-    makers = _makers(values, objects, authorizer, clock, rng or system_rng())
+def build(
+    values: Values,
+    objects: Objects,
+    authorizer: ModeAuthorizer,
+    clock: Clock,
+    rng: Rng | None = None,
+    webhooks: Mapping[str, Callable[[], Plugin]] | None = None,
+) -> Chain:
+    """`webhooks` makes the plugins that ask other servers. Raises ValueError for a plugin name that nobody knows."""
+    makers = {**_makers(values, objects, authorizer, clock, rng or system_rng()), **(webhooks or {})}
     enabled = set(ORDER) - DEFAULT_OFF
     for flag in ("enable-admission-plugins", "disable-admission-plugins"):
         unknown = [name for name in values[flag] if name not in ORDER]

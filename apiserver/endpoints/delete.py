@@ -68,6 +68,7 @@ async def read_options(exchange: Exchange, write: Write) -> deletion.Options:
             given["propagationPolicy"] = query["propagationPolicy"]
         if "orphanDependents" in query:
             given["orphanDependents"] = query["orphanDependents"] != "false"
+    write.options = {**given, **({"dryRun": ["All"]} if write.dry_run else {})}
     return deletion.parse_options(given)
 
 

@@ -11,6 +11,7 @@ from apiserver.endpoints import decode
 from apiserver.endpoints.binding import SUCCESS
 from apiserver.endpoints.core import Core, write_of
 from apiserver.endpoints.exchange import Exchange
+from apiserver.ports import AdmissionRequest, Operation
 from apiserver.registry import deletion
 from apiserver.registry.writer import Write
 
@@ -33,6 +34,7 @@ async def evict(core: Core, exchange: Exchange, info: ResourceInfo, known: Subre
     if "All" in (given.get("dryRun") or ()):
         write.dry_run = True
     options = deletion.parse_options(given)
+    await _admit(core, exchange, info, write, body)
     await core.feed.fresh()
     entry = core.feed.cache(info).get(target.namespace, target.name)
     if entry is None:
@@ -43,8 +45,21 @@ async def evict(core: Core, exchange: Exchange, info: ResourceInfo, known: Subre
         await _ask_budget(core, pod, write)
     await _mark(core, info, pod, write)
     options = deletion.Options(options.grace, options.policy, options.uid)
+    write.admit = False  # what was asked for is an eviction, and that has been admitted
     await core.writer.delete(info, target.namespace, target.name, options, write)
     await exchange.answer_object(201, SUCCESS)
+
+
+async def _admit(core: Core, exchange: Exchange, info: ResourceInfo, write: Write, body: JSON) -> None:
+    if core.writer.admission is None:
+        return
+    target = exchange.target
+    request = AdmissionRequest(
+        Operation.CREATE, info, "eviction", target.namespace, target.name, body, None, write.user, write.dry_run
+    )
+    request.options, request.warnings, request.kind = write.options, write.warnings, ("policy", "v1", "Eviction")
+    await core.writer.admission.mutate(request)
+    await core.writer.admission.validate(request)
 
 
 def beyond_disruption(pod: JSON) -> bool:

@@ -12,6 +12,7 @@ from apiserver.endpoints import body, decode, patch
 from apiserver.endpoints.core import Core, field_validation, write_of
 from apiserver.endpoints.exchange import Exchange
 from apiserver.endpoints.get import read
+from apiserver.registry.writer import SeenAs
 
 JSON = dict[str, Any]
 _META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
@@ -53,8 +54,13 @@ async def _write(core: Core, exchange: Exchange, info: ResourceInfo, wanted: Any
                 old["metadata"][name] = scale["metadata"][name]
         return old
 
+    write.seen_as = SeenAs("scale", ("autoscaling", "v1", "Scale"), scale_of, _take)
     written = await core.writer.update(info, target.namespace, target.name, change, write)
     await exchange.answer_object(200, scale_of(written.entry.shared()))
+
+
+def _take(scale: JSON, obj: JSON) -> None:
+    obj["spec"]["replicas"] = (scale.get("spec") or {}).get("replicas") or 0
 
 
 def scale_of(obj: JSON) -> JSON:

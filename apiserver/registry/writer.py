@@ -32,6 +32,18 @@ _SWAP_TRIES = 100
 _RV_ON_CREATE = "resourceVersion should not be set on objects to be created"
 
 
+@dataclass(frozen=True, slots=True)
+class SeenAs:
+    """How admission sees a write through a subresource whose body is no whole object, such as scale."""
+
+    subresource: str
+    kind: tuple[str, str, str]
+    of: Callable[[JSON], JSON]
+    """The body that the subresource shows of an object."""
+    back: Callable[[JSON, JSON], None]
+    """(body, object): writes into the object what admission has made of the body."""
+
+
 @dataclass(slots=True)
 class Write:
     """Who writes and how; shared by the steps of one request."""
@@ -45,6 +57,7 @@ class Write:
     """The change is the server's own and complete: no defaults, admission, strategy or validation."""
     manage: Callable[[JSON, JSON | None, str], None] | None = None
     """Records in managedFields who wrote what: (new, old, subresource)."""
+    seen_as: SeenAs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +93,19 @@ class Writer:
     async def create(self, info: ResourceInfo, obj: JSON, write: Write) -> Entry:
         """`obj` is decoded and its namespace settled; it is changed in place."""
         metadata = obj["metadata"]
+        if metadata.get("resourceVersion"):
+            raise errors.bad_request(_RV_ON_CREATE)
+        self._wipe_system_fields(metadata)
+        await self._admit_new(info, obj, write)
+        metadata = obj["metadata"]
+        self._system_fields(metadata)
         generate = metadata.get("generateName") or ""
         generated = bool(generate) and not metadata.get("name")
-        if metadata.get("resourceVersion"):
-            raise StatusError(500, "", _RV_ON_CREATE)
-        self._system_fields(metadata)
         for attempt in range(_NAME_TRIES if generated else 1):
             if generated:
                 metadata["name"] = self._name(generate)
             if attempt == 0:
-                await self._prepare(info, obj, write)
+                self._prepare(info, obj, write)
             try:
                 return await self._insert(info, obj, write)
             except StatusError as error:
@@ -100,22 +116,28 @@ class Writer:
                     raise errors.generated_name_conflict(info.plural, info.group, metadata["name"]) from None
         raise AssertionError("the loop returns or raises")
 
+    @staticmethod
+    def _wipe_system_fields(metadata: JSON) -> None:
+        """They are the server's to fill in; what admission sees has none of them yet."""
+        for name in ("uid", "creationTimestamp", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"):
+            metadata.pop(name, None)
+
     def _system_fields(self, metadata: JSON) -> None:
         metadata["uid"] = str(uuid.uuid4())
         metadata["creationTimestamp"] = timestamps.format(self._clock.now())
-        for name in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"):
-            metadata.pop(name, None)
 
     def _name(self, base: str) -> str:
         return base[:_MAX_GENERATED_BASE] + "".join(self._rng.choice(_NAME_LETTERS) for _ in range(5))
 
-    async def _prepare(self, info: ResourceInfo, obj: JSON, write: Write) -> None:
+    async def _admit_new(self, info: ResourceInfo, obj: JSON, write: Write) -> None:
         defaults.apply(info, obj)
         if write.manage is not None:
             write.manage(obj, None, "")
         if write.admit and self.admission is not None:
             await self.admission.mutate(_admission(Operation.CREATE, info, "", obj, None, write))
             defaults.apply(info, obj)
+
+    def _prepare(self, info: ResourceInfo, obj: JSON, write: Write) -> None:
         strategies.prepare_create(info, obj, self._clock.now())
         if info.group_resource == "certificatesigningrequests.certificates.k8s.io":
             obj["spec"] |= _requester(write.user)
@@ -139,15 +161,15 @@ class Writer:
 
     async def _store_new(self, info: ResourceInfo, obj: JSON, namespace: str, name: str, write: Write) -> Entry:
         key = info.key(namespace, name)
-        value = encoding.for_storage(versions.to_stored(info, obj))
+        value, own = await versions.encoded(info, obj)
         if write.dry_run:
             if await self._store.latest(key) is not None:
                 raise errors.already_exists(info.plural, info.group, name)
-            return self._entry(info, key, value, 0)
+            return self._entry(info, key, own, 0)
         outcome = await self._store.create(key, value, self._ttl(info))
         if not outcome.done:
             raise errors.already_exists(info.plural, info.group, name)
-        return self._entry(info, key, value, outcome.revision)
+        return self._entry(info, key, own, outcome.revision)
 
     def _ttl(self, info: ResourceInfo) -> int:
         return self._event_ttl if info.plural == "events" and info.kind == "Event" else 0
@@ -157,8 +179,11 @@ class Writer:
         data = encoding.with_revision(value, revision) if revision else value
         return Entry(key[len(cache.prefix) :], data, revision, cache.indexer.summary(value), lease)
 
-    def _from_store(self, info: ResourceInfo, kv: KeyValue) -> Entry:
-        return self._entry(info, kv.key.decode(), kv.value, kv.mod_revision, kv.lease)
+    async def _from_store(self, info: ResourceInfo, kv: KeyValue) -> Entry:
+        (value,) = await self._feed.cache(info).native([kv.value])
+        entry = self._entry(info, kv.key.decode(), value, kv.mod_revision, kv.lease)
+        entry.stale = value is not kv.value
+        return entry
 
     async def _side(
         self, info: ResourceInfo, new: JSON | None, old: JSON | None, write: Write
@@ -185,6 +210,7 @@ class Writer:
         `create` an absent object is created from what `change` makes of an empty one. `options`: preconditions.
         """
         entry, certain = await self._current(info, namespace, name)
+        refused: StatusError | None = None
         for _ in range(_SWAP_TRIES):
             if entry is None:
                 if not create:
@@ -194,14 +220,16 @@ class Writer:
                 return Written(await self.create(info, obj, write), created=True)
             try:
                 written = await self._try_update(info, entry, change, write, subresource, options)
-            except StatusError:
+            except StatusError as error:
                 if certain:
                     raise
-                written = None
+                written, refused = None, error
             if written is not None:
                 return written
             kv = await self._store.latest(info.key(namespace, name))
-            entry, certain = (self._from_store(info, kv) if kv else None), True
+            if refused is not None and kv is not None and kv.mod_revision == entry.revision:
+                raise refused  # the cache was right, and so was the refusal
+            entry, certain, refused = (await self._from_store(info, kv) if kv else None), True, None
         raise errors.modified(info.plural, info.group, name)
 
     async def _current(self, info: ResourceInfo, namespace: str, name: str) -> tuple[Entry | None, bool]:
@@ -209,7 +237,7 @@ class Writer:
         if entry is not None:
             return entry, False
         kv = await self._store.latest(info.key(namespace, name))
-        return (self._from_store(info, kv) if kv else None), True
+        return (await self._from_store(info, kv) if kv else None), True
 
     async def _try_update(
         self,
@@ -235,8 +263,12 @@ class Writer:
         if write.manage is not None:
             write.manage(new, old, subresource)
         request = _admission(Operation.UPDATE, info, subresource, new, old, write)
+        if write.seen_as is not None:
+            _narrow(request, write.seen_as)
         if write.admit and self.admission is not None:
             await self.admission.mutate(request)
+            if write.seen_as is not None:
+                write.seen_as.back(request.obj or {}, new)
             defaults.apply(info, new)
         strategies.prepare_subresource_update(info, subresource, new, old, self._clock.now())
         settle = await self._side(info, new, old, write) if not subresource else None
@@ -259,22 +291,22 @@ class Writer:
 
     async def _replace(self, info: ResourceInfo, entry: Entry, new: JSON, write: Write) -> Written | None:
         key = f"{info.etcd_prefix}/{entry.key}"
-        value = encoding.for_storage(versions.to_stored(info, new))
+        value, own = await versions.encoded(info, new)
         if deletion.finished(info, new):
-            return await self._remove(info, entry, self._entry(info, key, value, entry.revision), write)
-        if encoding.with_revision(value, entry.revision) == entry.data:
+            return await self._remove(info, entry, self._entry(info, key, own, entry.revision), write)
+        if encoding.with_revision(own, entry.revision) == entry.data and not entry.stale:
             return await self._unchanged(info, entry)
         if write.dry_run:
-            return Written(self._entry(info, key, value, entry.revision))
+            return Written(self._entry(info, key, own, entry.revision))
         outcome = await self._store.replace(key, value, entry.revision, self._ttl(info), entry.lease)
         if not outcome.done:
             return None
-        return Written(self._entry(info, key, value, outcome.revision))
+        return Written(self._entry(info, key, own, outcome.revision))
 
     async def _unchanged(self, info: ResourceInfo, entry: Entry) -> Written | None:
         """Nothing to write, if what was compared is still what the store holds."""
         cache = self._feed.cache(info)
-        await self._feed.fresh()
+        await self._feed.fresh(cache)
         current = cache.entries.get(entry.key)
         return Written(entry) if current is not None and current.revision == entry.revision else None
 
@@ -320,6 +352,7 @@ class Writer:
         self, info: ResourceInfo, namespace: str, name: str, options: deletion.Options, write: Write
     ) -> Written:
         entry, certain = await self._current(info, namespace, name)
+        refused: StatusError | None = None
         checked = False
         for _ in range(_SWAP_TRIES):
             if entry is None:
@@ -327,14 +360,16 @@ class Writer:
             try:
                 written = await self._try_delete(info, entry, options, write, admit=not checked)
                 checked = True
-            except StatusError:
+            except StatusError as error:
                 if certain:
                     raise
-                written = None
+                written, refused = None, error
             if written is not None:
                 return written
             kv = await self._store.latest(info.key(namespace, name))
-            entry, certain = (self._from_store(info, kv) if kv else None), True
+            if refused is not None and kv is not None and kv.mod_revision == entry.revision:
+                raise refused  # the cache was right, and so was the refusal
+            entry, certain, refused = (await self._from_store(info, kv) if kv else None), True, None
         raise errors.modified(info.plural, info.group, name)
 
     async def _try_delete(
@@ -352,11 +387,11 @@ class Writer:
         if decision.changed is None:
             return Written(entry)
         key = f"{info.etcd_prefix}/{entry.key}"
-        value = encoding.for_storage(decision.changed)
+        value, own = await versions.encoded(info, decision.changed)
         if write.dry_run:
-            return Written(self._entry(info, key, value, entry.revision))
+            return Written(self._entry(info, key, own, entry.revision))
         outcome = await self._store.replace(key, value, entry.revision, 0, entry.lease)
-        return Written(self._entry(info, key, value, outcome.revision)) if outcome.done else None
+        return Written(self._entry(info, key, own, outcome.revision)) if outcome.done else None
 
 
 def _admission(
@@ -376,6 +411,13 @@ def _admission(
         write.options,
         write.warnings,
     )
+
+
+def _narrow(request: AdmissionRequest, seen_as: SeenAs) -> None:
+    assert request.obj is not None
+    assert request.old is not None
+    request.subresource, request.kind = seen_as.subresource, seen_as.kind
+    request.obj, request.old = seen_as.of(request.obj), seen_as.of(request.old)
 
 
 def _requester(user: User) -> JSON:

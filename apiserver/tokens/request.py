@@ -64,6 +64,7 @@ class TokenRequests:
             asked = AdmissionRequest(
                 Operation.CREATE, call.info, "token", call.namespace, call.name, body, None, call.user
             )
+            asked.kind = ("authentication.k8s.io", "v1", "TokenRequest")
             await self._admission.mutate(asked)
             await self._admission.validate(asked)
         bound = await self._bound(call, spec.get("boundObjectRef"))

@@ -9,7 +9,7 @@ ROOT := $(shell id -u)
 PACKAGES := component_base apimachinery kubeclient serving etcd_raft apiserver scheduler controller_manager kubelet \
 	kube_proxy cluster_dns skiff
 
-.PHONY: help setup up down test check test-unit test-integration test-e2e sim sim-long chaos bench lab-up lab-down test-lab proto docs clean
+.PHONY: help setup up down test check test-unit test-integration test-e2e fuzz sim sim-long chaos bench lab-up lab-down test-lab proto docs clean
 
 help:                 ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -38,6 +38,10 @@ check: .venv/.ready   ## format, lint, types, import contracts, sizes
 
 test-unit: .venv/.ready          ## pure decisions and small parts, no root needed
 	$(PYTEST) -q -n 2 tests/unit tests/scripts
+
+fuzz: .venv/.ready               ## random requests to an apiserver; SEED=n replays a run, N=n says how many (10000)
+	FUZZ_SEED=$(SEED) FUZZ_N=$(or $(N),10000) $(PYTEST) -q -s -o faulthandler_timeout=0 \
+		tests/integration/apiserver/test_random_requests.py
 
 sim: .venv/.ready                ## the store in one process on virtual time; SEED=n replays one run
 	SIM_SEED=$(SEED) $(PYTEST) -q -n 2 tests/sim

@@ -74,6 +74,7 @@ class Shell:
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.started, exchange.status = True, message["status"]
+                message["headers"] = [*exchange.standing_headers(), *message["headers"]]
             await exchange.send(message)
 
         await self._pages(exchange.scope, exchange.receive, send)

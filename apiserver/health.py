@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from apiserver.endpoints.exchange import Exchange
+from apimachinery import fields
+from apiserver.endpoints.exchange import TEXT, Exchange
+
+log = logging.getLogger(__name__)
 
 KINDS = ("healthz", "livez", "readyz")
-TEXT = "text/plain; charset=utf-8"
 Check = Callable[[], Awaitable[str]]
 """Answers "" when all is well, else what is wrong."""
 
@@ -32,23 +35,29 @@ class Health:
             problem = await self.checks[name]()
             well, shown = not problem, f"internal server error: {problem}\n" if problem else "ok"
         else:
-            await exchange.answer(404, b"404 page not found\n", TEXT)
+            await exchange.answer_no_page()
             return True
         await exchange.answer(200 if well else 500, shown.encode(), TEXT, [(b"x-content-type-options", b"nosniff")])
         return True
 
     async def report(self, kind: str, excluded: set[str]) -> tuple[bool, str]:
-        """(all well, text with a line for each check)."""
-        lines, well = [], True
+        """(all well, text with a line for each check). Why one failed is for the log: everybody may read the text."""
+        lines, well, unknown = [], True, set(excluded)
         for name, check in self.checks.items():
             if kind != "readyz" and name in self.ready_only:
                 continue
             if name in excluded:
                 lines.append(f"[+]{name} excluded: ok")
+                unknown.discard(name)
                 continue
             problem = await check()
             well = well and not problem
-            lines.append(f"[-]{name} failed: {problem}" if problem else f"[+]{name} ok")
+            if problem:
+                log.warning("%s check %s failed: %s", kind, name, problem)
+            lines.append(f"[-]{name} failed: reason withheld" if problem else f"[+]{name} ok")
+        if unknown:
+            names = ", ".join(fields.quote(name) for name in sorted(unknown))
+            lines.append(f"warn: some health checks cannot be excluded: no matches for {names}")
         lines.append(f"{kind} check {'passed' if well else 'failed'}")
         return well, "\n".join(lines) + "\n"
 

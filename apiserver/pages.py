@@ -10,10 +10,11 @@ from pathlib import Path
 
 import orjson
 from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
 from apimachinery import errors
 from apiserver.app import VERSION
+from apiserver.endpoints.exchange import NO_PAGE
 from apiserver.health import Health
 from apiserver.registry.catalog import Catalog
 from apiserver.tokens.documents import Document
@@ -27,10 +28,10 @@ def build(catalog: Catalog, health: Health, documents: Mapping[str, Document], l
 
     @app.exception_handler(404)
     @app.exception_handler(405)
-    async def missing(request: Request, error: Exception) -> JSONResponse:
-        code = getattr(error, "status_code", 404)
-        status = errors.method_not_allowed() if code == 405 else errors.path_not_found()
-        return JSONResponse(status.body(), status.code)
+    async def missing(request: Request, error: Exception) -> Response:
+        if getattr(error, "status_code", 404) == 405:
+            return JSONResponse(errors.method_not_allowed().body(), 405)
+        return _not_found()
 
     @app.get("/")
     async def index() -> Response:
@@ -43,6 +44,10 @@ def build(catalog: Catalog, health: Health, documents: Mapping[str, Document], l
 
     _add_logs(app, log_folder)
     return app
+
+
+def _not_found() -> Response:
+    return PlainTextResponse(NO_PAGE.decode(), 404, {"x-content-type-options": "nosniff"})
 
 
 def paths(catalog: Catalog, health: Health, documents: Mapping[str, Document]) -> list[str]:
@@ -71,5 +76,5 @@ def _add_logs(app: FastAPI, folder: Path) -> None:
     def one(name: str) -> Response:
         path = (folder / name).resolve()
         if not path.is_relative_to(folder.resolve()) or not path.is_file():
-            return JSONResponse(errors.path_not_found().body(), 404)
+            return _not_found()
         return FileResponse(path, media_type="text/plain")

@@ -85,7 +85,7 @@ def _metadata(config: dict[str, Any]) -> dict[str, Any]:
 def _failed(info: ResourceInfo, config: dict[str, Any], cause: str) -> StatusError:
     metadata = _metadata(config)
     name = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
-    return StatusError(500, "", f"failed to create typed patch object ({name}; {info.gvk}): {cause}")
+    return bad_request(f"failed to create typed patch object ({name}; {info.gvk}): {cause}")
 
 
 def _managers(

@@ -64,8 +64,8 @@ def _copy(value: Any) -> Any:
 
 
 def _failed(message: str) -> StatusError:
-    """A patch that contradicts itself: the server has no better code for it than 500."""
-    return StatusError(500, "", message)
+    """A patch that contradicts itself."""
+    return bad_request(message)
 
 
 def _field(node: Node, key: str) -> Field:

@@ -37,10 +37,19 @@ async def dispatch(core: Core, exchange: Exchange) -> None:
     """Answers an authorised request for a resource. Raises StatusError."""
     target = exchange.target
     info = core.catalog.find(target.group, target.version, target.resource)
+    if info is None and not core.catalog.is_builtin_version(target.group, target.version):
+        # Another apiserver may have just established it: what is in the store is what counts.
+        await core.feed.fresh()
+        info = core.catalog.find(target.group, target.version, target.resource)
     if info is None:
+        if not core.catalog.is_builtin_version(target.group, target.version):
+            await exchange.answer_no_page()
+            return
         raise errors.path_not_found()
     if (deprecation := _DEPRECATED.get(info.group_resource)) is not None:
         exchange.warnings.append(deprecation)
+    if info.custom is not None:
+        await custom(core, exchange, info)
     if target.subresource:
         await subresource(core, exchange, info)
         return
@@ -65,6 +74,19 @@ async def dispatch(core: Core, exchange: Exchange) -> None:
     if info.namespaced and not target.namespace and target.verb not in ("list", "watch"):
         raise errors.method_not_allowed()
     await handler(core, exchange, info)
+
+
+async def custom(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
+    """What comes before requests for custom resources. Raises StatusError 404."""
+    target, definition = exchange.target, info.custom
+    assert definition is not None
+    if bool(target.namespace) is not info.namespaced and (target.namespace or target.verb not in ("list", "watch")):
+        raise errors.path_not_found()
+    if target.subresource and info.subresource(target.subresource) is None:
+        raise errors.not_found(info.plural, info.group, target.name)
+    if definition.deprecation:
+        exchange.warnings.append(definition.deprecation)
+    await core.feed.prepared(info)
 
 
 async def subresource(core: Core, exchange: Exchange, info: ResourceInfo) -> None:

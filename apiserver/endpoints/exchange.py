@@ -26,6 +26,8 @@ COMPRESS_ASIDE_BYTES = 1024 * 1024
 PIECE_BYTES = 256 * 1024
 MAX_WARNINGS_BYTES = 4096
 Header = tuple[bytes, bytes]
+NO_PAGE = b"404 page not found\n"
+TEXT = "text/plain; charset=utf-8"
 _NO_CACHE: Header = (b"cache-control", b"no-cache, private")
 
 
@@ -36,6 +38,7 @@ class Exchange:
         "_headers",
         "_pairs",
         "_query",
+        "_whole",
         "audit_id",
         "method",
         "path",
@@ -65,6 +68,7 @@ class Exchange:
         self.status = 0
         self.started = False
         self.audit_id = ""
+        self._whole = scope["extensions"].get("skiff.answer") if "extensions" in scope else None
         self.target: Target = parse(self.method, self.path, self.query)
 
     @property
@@ -107,9 +111,13 @@ class Exchange:
 
     # -- Answers
 
-    def head(self, content_type: str, extra: Iterable[Header] = ()) -> list[Header]:
+    def standing_headers(self) -> list[Header]:
+        """What every answer carries, whoever makes it."""
         self.audit_id = self.audit_id or self.headers.get("audit-id", "") or str(uuid.uuid4())
-        headers = [(b"audit-id", self.audit_id.encode("latin-1")), _NO_CACHE, (b"content-type", content_type.encode())]
+        return [(b"audit-id", self.audit_id.encode("latin-1")), _NO_CACHE]
+
+    def head(self, content_type: str, extra: Iterable[Header] = ()) -> list[Header]:
+        headers = [*self.standing_headers(), (b"content-type", content_type.encode())]
         headers += [(b"warning", warning) for warning in _warnings(self.warnings)]
         headers += extra
         return headers
@@ -169,6 +177,10 @@ class Exchange:
             self.representation = PLAIN
         if self.representation is PLAIN:  # refused before a form was chosen
             self.representation = Representation(pretty=pretty_wanted(self.query, self.headers.get("user-agent", "")))
+    async def answer_no_page(self) -> None:
+        """For paths outside the API; clients turn it into the sentence they print."""
+        await self.answer(404, NO_PAGE, TEXT, [(b"x-content-type-options", b"nosniff")])
+
         extra: list[Header] = []
         if error.retry_after and error.code in (429, 503, 500, 504):
             extra.append((b"retry-after", b"%d" % error.retry_after))

@@ -77,11 +77,22 @@ class Merger:
 def patched(exchange: Exchange, info: ResourceInfo, merge: Merger, old: JSON, mode: str) -> JSON:
     """The patched object, typed and pruned. Raises StatusError 422 if it is none, or has what Strict forbids."""
     made = merge.run(old)
+    if isinstance(made, dict) and (problem := another_kind(info, made)):
+        raise result.refused(merge.quoted(made), problem)
     decoded = result.retyped(info, made, lambda: merge.quoted(made))
     decoded.unknown[:0] = merge.duplicates
     if mode == "Strict" and decoded.findings:
         raise result.refused(merge.quoted(made), f"strict decoding error: {', '.join(decoded.findings)}")
     return decode.accept(exchange, info, decoded, mode)
+
+
+def another_kind(info: ResourceInfo, made: JSON) -> str:
+    """Why the decoder does not take the object for one of `info`'s kind; what is left out is filled in."""
+    api_version, kind = made.get("apiVersion") or info.api_version, made.get("kind") or info.kind
+    if (api_version, kind) != (info.api_version, info.kind):
+        return f"no kind {fields.quote(str(kind))} is registered for version {fields.quote(str(api_version))}"
+    made["apiVersion"], made["kind"] = api_version, kind
+    return ""
 
 
 def merger(media: str, data: bytes, info: Any) -> Merger:
@@ -103,7 +114,12 @@ def merger(media: str, data: bytes, info: Any) -> Merger:
         parsed, duplicates = merge_patch.decode(data)
         return Merger(lambda old: merge_patch.apply(old, parsed), duplicates, lambda made: made)
     change, duplicates = strategic.decode(data)
-    return Merger(lambda old: strategic.apply(old, change, info), duplicates, lambda _: strategic.go_value(change))
+
+    def merge(old: JSON) -> Any:  # what kind the object is does not come from its bytes here
+        made = strategic.apply(old, change, info)
+        return {**made, "apiVersion": info.api_version, "kind": info.kind} if isinstance(made, dict) else made
+
+    return Merger(merge, duplicates, lambda _: strategic.go_value(change))
 
 
 def keep_names(info: ResourceInfo, obj: JSON, old: JSON) -> None:

@@ -16,21 +16,20 @@ class Catalog:
 
     def __init__(self, resources: Iterable[ResourceInfo] = RESOURCES) -> None:
         self._by_plural: dict[tuple[str, str, str], ResourceInfo] = {}
+        self._by_kind: dict[tuple[str, str, str], ResourceInfo] = {}
+        self._by_version: dict[tuple[str, str], dict[str, ResourceInfo]] = {}
         self._listeners: list[Callable[[], None]] = []
         self.generation = 0
         """Changes whenever the set does, for what is derived from it (discovery, OpenAPI)."""
         self._builtin = frozenset((one.group, one.version) for one in GROUP_VERSIONS)
         for info in resources:
-            self._by_plural[info.group, info.version, info.plural] = info
+            self._insert(info)
 
     def find(self, group: str, version: str, plural: str) -> ResourceInfo | None:
         return self._by_plural.get((group, version, plural))
 
     def find_kind(self, group: str, version: str, kind: str) -> ResourceInfo | None:
-        for info in self._by_plural.values():
-            if info.kind == kind and info.group == group and info.version == version:
-                return info
-        return None
+        return self._by_kind.get((group, version, kind))
 
     def __iter__(self) -> Iterator[ResourceInfo]:
         return iter(self._by_plural.values())
@@ -39,7 +38,10 @@ class Catalog:
         return (info for info in self if info.is_stored)
 
     def is_builtin(self, info: ResourceInfo) -> bool:
-        return (info.group, info.version) in self._builtin
+        return info.custom is None and (info.group, info.version) in self._builtin
+
+    def is_builtin_version(self, group: str, version: str) -> bool:
+        return (group, version) in self._builtin
 
     def groups(self) -> list[tuple[str, list[str]]]:
         """(group, versions with the preferred one first) in discovery's order; the core group is ""."""
@@ -47,30 +49,46 @@ class Catalog:
         for one in GROUP_VERSIONS:
             found.setdefault(one.group, []).append(one.version)
         dynamic: dict[str, list[str]] = {}
-        for info in self:
-            if info.version not in found.get(info.group, ()):
-                versions = dynamic.setdefault(info.group, [])
-                if info.version not in versions:
-                    versions.append(info.version)
+        for group, version in self._by_version:
+            if (group, version) not in self._builtin:
+                dynamic.setdefault(group, []).append(version)
         for group in sorted(dynamic):
             found.setdefault(group, []).extend(sorted(dynamic[group], key=version_rank))
         return list(found.items())
 
     def has_group_version(self, group: str, version: str) -> bool:
-        return any(name == group and version in versions for name, versions in self.groups())
+        return (group, version) in self._by_version or (group, version) in self._builtin
 
     def of(self, group: str, version: str) -> list[ResourceInfo]:
-        return [info for info in self if info.group == group and info.version == version]
+        return list(self._by_version.get((group, version), {}).values())
 
     # -- Changes
 
     def add(self, info: ResourceInfo) -> None:
-        self._by_plural[info.group, info.version, info.plural] = info
+        """In the place of one with the same group, version and plural, if there is such."""
+        self._take_out(info)
+        self._insert(info)
         self._changed()
 
     def remove(self, info: ResourceInfo) -> None:
-        self._by_plural.pop((info.group, info.version, info.plural), None)
+        self._take_out(info)
         self._changed()
+
+    def _insert(self, info: ResourceInfo) -> None:
+        self._by_plural[info.group, info.version, info.plural] = info
+        self._by_kind.setdefault((info.group, info.version, info.kind), info)
+        self._by_version.setdefault((info.group, info.version), {})[info.plural] = info
+
+    def _take_out(self, info: ResourceInfo) -> None:
+        old = self._by_plural.pop((info.group, info.version, info.plural), None)
+        if old is None:
+            return
+        if self._by_kind.get((old.group, old.version, old.kind)) is old:
+            del self._by_kind[old.group, old.version, old.kind]
+        left = self._by_version[old.group, old.version]
+        del left[old.plural]
+        if not left:
+            del self._by_version[old.group, old.version]
 
     def on_change(self, listener: Callable[[], None]) -> None:
         self._listeners.append(listener)

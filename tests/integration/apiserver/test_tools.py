@@ -99,7 +99,7 @@ def test_plain_paths(server: ApiServer) -> None:
         paths = http.get("/").json()["paths"]
         assert {"/api/v1", "/apis/apps/v1", "/healthz", "/metrics", "/readyz/etcd"} <= set(paths)
         assert "apiserver_request_total{" in http.get("/metrics").text
-        assert http.get("/nowhere").json()["reason"] == "NotFound"
+        assert http.get("/nowhere").text == "404 page not found\n"
         assert http.post("/metrics").status_code == 405
         assert "<pre>" in http.get("/logs/").text
         assert http.get("/logs/%2e%2e/etc/passwd").status_code == 404

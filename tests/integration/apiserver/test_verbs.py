@@ -185,7 +185,8 @@ def test_methods_that_do_not_exist(api: httpx.Client, namespace: str) -> None:
     assert api.post(f"{path}/pods/x", json={}).status_code == 405
     assert api.delete(f"{path}/bindings").status_code == 405
     assert api.get(f"{path}/nothing").status_code == 404
-    assert api.get("/apis/none/v1/things").json()["message"] == "the server could not find the requested resource"
+    assert api.get(f"{path}/nothing").json()["message"] == "the server could not find the requested resource"
+    assert api.get("/apis/none/v1/things").text == "404 page not found\n"
     assert api.get("/nothing").status_code == 404
 
 

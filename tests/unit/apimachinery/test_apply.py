@@ -151,9 +151,9 @@ def test_status_and_spec_are_ignored_where_the_request_cannot_change_them() -> N
 @pytest.mark.parametrize(
     ("config", "code", "text"),
     [
-        (deployment({"name": "a"}, foo=1), 500, ".spec.foo: field not declared in schema"),
-        (deployment({"image": "a"}), 500, 'an element that omits key field "name"'),
-        (deployment({"name": "a"}, replicas="x"), 500, "cannot unmarshal string"),
+        (deployment({"name": "a"}, foo=1), 400, ".spec.foo: field not declared in schema"),
+        (deployment({"image": "a"}), 400, 'an element that omits key field "name"'),
+        (deployment({"name": "a"}, replicas="x"), 400, "cannot unmarshal string"),
     ],
 )
 def test_configurations_that_do_not_fit_the_schema(config: dict[str, Any], code: int, text: str) -> None:

@@ -174,18 +174,18 @@ def test_strategic_ports_of_services_merge_by_port() -> None:
 @pytest.mark.parametrize(
     ("patch", "code", "text"),
     [
-        (pod({"image": "x"}), 500, "map: map[image:x] does not contain declared merge key: name"),
-        ({"spec": {"$patch": "explode"}}, 500, "unknown patch type: explode in map: map[$patch:explode]"),
+        (pod({"image": "x"}), 400, "map: map[image:x] does not contain declared merge key: name"),
+        ({"spec": {"$patch": "explode"}}, 400, "unknown patch type: explode in map: map[$patch:explode]"),
         ({"spec": {"$retainKeys": "x"}}, 400, "invalid patch format of retainKeys"),
         ({"spec": {"$retainKeys": ["x"], "nodeName": "n"}}, 400, "invalid patch format of retainKeys"),
         ({"spec": {"$deleteFromPrimitiveList": [1]}}, 400, "invalid patch format of primitive list"),
         ({"spec": {"$setElementOrder": [1]}}, 400, "invalid patch format of setElementOrder list"),
         (
             {"spec": {"$setElementOrder/containers": [{"name": "x"}], "containers": [{"name": "y"}]}},
-            500,
+            400,
             "The order in patch list:\n[map[name:y]]\n doesn't match $setElementOrder list:\n[map[name:x]]\n",
         ),
-        (pod({"name": "a"}, 7), 500, "list element types are not identical: [map[name:a] map[name:a] 7]"),  # type: ignore[arg-type]
+        (pod({"name": "a"}, 7), 400, "list element types are not identical: [map[name:a] map[name:a] 7]"),  # type: ignore[arg-type]
         ({"spec": {"containers": [[1]]}}, 422, "the server rejected our request due to an error in our request"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from apimachinery.structural.validate import ABSENT, validate
 
 Obj = dict[str, Any]
 Errors = list[FieldError]
+Convert = Callable[[Sequence[Obj]], Awaitable[list[Obj]]]
 
 #: Complaints after which rules are not run: they would speak about values of the wrong shape.
 _BLOCKING = frozenset(
@@ -62,6 +63,8 @@ class CustomVersion:
         """All versions of the definition by name, this one among them."""
         self.terminating = False
         """The definition is being deleted: no new objects."""
+        self.convert: Convert | None = None
+        """Brings objects of other versions into this one, all at once; None where only the version's name changes."""
         self._load = load
 
     # -- The schema

@@ -36,7 +36,7 @@ class Renderer:
         self._shape = shape
         self._include = include_object or "Metadata"
         self._clock = clock
-        self._as_stored = versions.is_stored_version(info)
+        self._as_stored = versions.is_cached_version(info)
 
     @property
     def view(self) -> tuple[str, str, str, str, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from apimachinery import errors
-from apimachinery.fields import Path, invalid
+from apimachinery.fields import Path, invalid, quote
 from apimachinery.resources import ResourceInfo
 from apimachinery.selectors import from_label_selector, from_labels
 from apiserver.endpoints import body, decode, patch
@@ -23,7 +24,7 @@ async def handle(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     match exchange.target.verb:
         case "get":
             entry = await read(core, exchange, info)
-            await exchange.answer_object(200, scale_of(entry.shared()))
+            await exchange.answer_object(200, shown(info, entry.shared()))
         case "update":
             kind = decode.as_resource(core.catalog, "autoscaling/v1", "Scale")
             wanted = await decode.read_object(exchange, kind)
@@ -35,7 +36,8 @@ async def handle(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
                 raise errors.unsupported_media_type((patch.JSON_PATCH, patch.MERGE, patch.STRATEGIC))
             kind = decode.as_resource(core.catalog, "autoscaling/v1", "Scale")
             merge = patch.merger(media, await body.read(exchange), kind)
-            await _write(core, exchange, info, lambda old: patch.patched(exchange, kind, merge, scale_of(old), mode))
+            of = functools.partial(scale_of, info)
+            await _write(core, exchange, info, lambda old: patch.patched(exchange, kind, merge, of(old), mode))
 
 
 async def _write(core: Core, exchange: Exchange, info: ResourceInfo, wanted: Any) -> None:
@@ -48,31 +50,54 @@ async def _write(core: Core, exchange: Exchange, info: ResourceInfo, wanted: Any
         if replicas < 0:
             problem = invalid(Path("spec").child("replicas"), replicas, "must be greater than or equal to 0")
             raise errors.invalid("autoscaling", "Scale", target.name, [problem])
-        old["spec"] = {**old["spec"], "replicas": replicas}
+        set_replicas(info, old, replicas)
         for name in ("uid", "resourceVersion"):
             if scale["metadata"].get(name):
                 old["metadata"][name] = scale["metadata"][name]
         return old
 
-    write.seen_as = SeenAs("scale", ("autoscaling", "v1", "Scale"), scale_of, _take)
+    write.seen_as = SeenAs(
+        "scale", ("autoscaling", "v1", "Scale"), functools.partial(scale_of, info), functools.partial(_take, info)
+    )
     written = await core.writer.update(info, target.namespace, target.name, change, write)
-    await exchange.answer_object(200, scale_of(written.entry.shared()))
+    await exchange.answer_object(200, scale_of(info, written.entry.shared()))
 
 
-def _take(scale: JSON, obj: JSON) -> None:
-    obj["spec"]["replicas"] = (scale.get("spec") or {}).get("replicas") or 0
+def _take(info: ResourceInfo, scale: JSON, obj: JSON) -> None:
+    set_replicas(info, obj, (scale.get("spec") or {}).get("replicas") or 0)
 
 
-def scale_of(obj: JSON) -> JSON:
-    metadata, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+def set_replicas(info: ResourceInfo, obj: JSON, replicas: int) -> None:
+    if info.custom is not None and info.custom.scale is not None:
+        info.custom.scale.set_replicas(obj, replicas)
+    else:
+        obj["spec"] = {**obj["spec"], "replicas": replicas}
+
+
+def shown(info: ResourceInfo, obj: JSON) -> JSON:
+    """As `scale_of`. Raises StatusError 500 for a custom object that does not say how many replicas it wants."""
+    paths = info.custom.scale if info.custom is not None else None
+    if paths is not None and paths.replicas(obj) is None:
+        raise errors.internal(f"the spec replicas field {quote(paths.spec)} does not exist")
+    return scale_of(info, obj)
+
+
+def scale_of(info: ResourceInfo, obj: JSON) -> JSON:
+    if info.custom is not None and info.custom.scale is not None:
+        paths = info.custom.scale
+        return _scale(obj, paths.replicas(obj), paths.status_replicas(obj), paths.selector_text(obj))
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
     selector = spec.get("selector") or {}
     structured = "matchLabels" in selector or "matchExpressions" in selector
     text = str(from_label_selector(selector) if structured else from_labels(selector))
-    replicas = spec.get("replicas")
+    return _scale(obj, spec.get("replicas"), status.get("replicas") or 0, text)
+
+
+def _scale(obj: JSON, wanted: int | None, present: int, selector: str) -> JSON:
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
-        "metadata": {name: metadata[name] for name in _META if name in metadata},
-        "spec": {"replicas": replicas} if replicas else {},
-        "status": {"replicas": status.get("replicas") or 0, **({"selector": text} if text else {})},
+        "metadata": {name: obj["metadata"][name] for name in _META if name in obj["metadata"]},
+        "spec": {"replicas": wanted} if wanted else {},
+        "status": {"replicas": present, **({"selector": selector} if selector else {})},
     }

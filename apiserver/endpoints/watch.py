@@ -13,7 +13,7 @@ from apiserver.endpoints.core import Core, is_true, revision_of, selection
 from apiserver.endpoints.exchange import Exchange
 from apiserver.endpoints.list import refused_option
 from apiserver.endpoints.render import Renderer
-from apiserver.storage.cache import Change, Entry
+from apiserver.storage.cache import Change, Entry, ResourceCache
 from apiserver.storage.watchers import Group, Watcher
 from component_base.tasks import spawn
 
@@ -38,9 +38,9 @@ async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
         raise errors.not_acceptable((JSON,))
     timeout = timeout_of(core, query)
     if revision is None:
-        await core.feed.fresh()
+        await core.feed.fresh(cache)
     elif revision:
-        await core.feed.reached(revision)
+        await core.feed.reached(revision, cache)
     changes: list[Change] | None = []
     entries: Iterable[Entry] = ()
     if initial or not revision:
@@ -52,7 +52,7 @@ async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
         if changes is None:
             raise errors.expired(f"too old resource version: {revision} ({cache.floor})")
     # From here until the watcher has joined nothing may be awaited.
-    at = core.feed.revision
+    at = cache.at(core.feed.revision)
     watcher = Watcher()
     view = (namespace, *chosen.texts, *renderer.view)
 
@@ -66,7 +66,7 @@ async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     group = hub.join(view, make, watcher)
     past = chunks(group.initial(watcher, entries, changes or ()))
     past = itertools.chain([next(past, b"")], past)  # what comes first must be rendered before anything live
-    stream = Stream(core, exchange, watcher, renderer, timeout, is_true(query.get("allowWatchBookmarks")))
+    stream = Stream(core, exchange, cache, watcher, renderer, timeout, is_true(query.get("allowWatchBookmarks")))
     try:
         await stream.run(
             past,
@@ -120,10 +120,18 @@ class Stream:
     """Sends what a watcher gets, until the client goes, the time is up, or the watcher is closed."""
 
     def __init__(
-        self, core: Core, exchange: Exchange, watcher: Watcher, renderer: Renderer, timeout: float, bookmarks: bool
+        self,
+        core: Core,
+        exchange: Exchange,
+        cache: ResourceCache,
+        watcher: Watcher,
+        renderer: Renderer,
+        timeout: float,
+        bookmarks: bool,
     ) -> None:
         self._core = core
         self._exchange = exchange
+        self._cache = cache
         self._watcher = watcher
         self._renderer = renderer
         self._bookmarks = bookmarks
@@ -177,4 +185,4 @@ class Stream:
             if not woken and self._bookmarks:
                 final = final or now >= self._end - BEFORE_END_SECONDS
                 marked = now
-                await self._send(self._renderer.bookmark(self._core.feed.revision, False))
+                await self._send(self._renderer.bookmark(self._cache.at(self._core.feed.revision), False))

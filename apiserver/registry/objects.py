@@ -40,7 +40,8 @@ class StoredObjects:
         kv = await self._store.latest(info.key(namespace, name))
         if kv is None:
             return None
-        return versions.from_stored(info, encoding.decode(encoding.with_revision(kv.value, kv.mod_revision)))
+        (value,) = await self._feed.cache(info).native([kv.value])
+        return versions.from_stored(info, encoding.decode(encoding.with_revision(value, kv.mod_revision)))
 
     async def create(self, info: ResourceInfo, obj: JSON) -> JSON:
         copy: JSON = orjson.loads(orjson.dumps(obj))
@@ -88,6 +89,8 @@ class StoredObjects:
         cache.listen(hear)
 
     async def synced(self, info: ResourceInfo) -> None:
-        self._feed.cache(info)
+        cache = self._feed.cache(info)
         await self._feed.ready.wait()
-        await self._feed.fresh()
+        if info.custom is not None:
+            await self._feed.prepared(info)
+        await self._feed.fresh(cache)

@@ -29,6 +29,7 @@ _NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED_BASE = 63 - 5
 _NAME_TRIES = 8
 _SWAP_TRIES = 100
+_TERMINATING = "create not allowed while custom resource definition is terminating"
 _RV_ON_CREATE = "resourceVersion should not be set on objects to be created"
 
 
@@ -93,6 +94,9 @@ class Writer:
     async def create(self, info: ResourceInfo, obj: JSON, write: Write) -> Entry:
         """`obj` is decoded and its namespace settled; it is changed in place."""
         metadata = obj["metadata"]
+        if info.custom is not None and info.custom.terminating:
+            name = metadata.get("name") or ""
+            raise errors.forbidden(info.plural, info.group, name, _TERMINATING)
         if metadata.get("resourceVersion"):
             raise errors.bad_request(_RV_ON_CREATE)
         self._wipe_system_fields(metadata)

@@ -6,7 +6,7 @@ Everything here runs in the loop's thread and never waits: the feed applies chan
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 from sortedcontainers import SortedDict
@@ -25,9 +25,11 @@ ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
 class Entry:
     """One object at one revision. Never changed: a change makes a new entry."""
 
-    __slots__ = ("_object", "data", "fields", "key", "labels", "lease", "name", "namespace", "revision")
+    __slots__ = ("_object", "data", "fields", "key", "labels", "lease", "name", "namespace", "revision", "stale")
 
-    def __init__(self, key: str, data: bytes, revision: int, summary: Summary, lease: int = 0) -> None:
+    def __init__(
+        self, key: str, data: bytes, revision: int, summary: Summary, lease: int = 0, stale: bool = False
+    ) -> None:
         self.key = key
         self.data = data
         self.revision = revision
@@ -36,6 +38,8 @@ class Entry:
         self.labels = summary.labels
         self.fields = summary.fields
         self.lease = lease
+        #: The store holds something else: an older version, unknown fields, no defaults. The next write mends that.
+        self.stale = stale
         self._object: encoding.JSON | None = None
 
     def shared(self) -> encoding.JSON:
@@ -104,10 +108,14 @@ class Lookup:
 
 
 class ResourceCache:
-    """`prefix` is the collection's key with its slash; entries are found by what follows it: `[namespace/]name`."""
+    """`prefix` is the collection's key with its slash; entries are found by what follows it: `[namespace/]name`.
 
-    def __init__(self, prefix: str, indexer: Indexer) -> None:
+    `prepare` makes of stored values those that entries hold; what is not changed it returns as it is.
+    """
+
+    def __init__(self, prefix: str, indexer: Indexer, prepare: Callable[[bytes], bytes] | None = None) -> None:
         self.prefix = prefix
+        self._prepare = prepare
         self.indexer = indexer
         self.entries: SortedDict[str, Entry] = SortedDict()
         self.changes: deque[Change] = deque()
@@ -184,8 +192,9 @@ class ResourceCache:
         self._tell(change)
 
     def _entry(self, key: str, value: bytes, revision: int, lease: int) -> Entry:
-        data = encoding.with_revision(value, revision)
-        return Entry(key, data, revision, self.indexer.summary(value), lease)
+        prepared = value if self._prepare is None else self._prepare(value)
+        data = encoding.with_revision(prepared, revision)
+        return Entry(key, data, revision, self.indexer.summary(prepared), lease, prepared is not value)
 
     def _forget(self, now: float) -> None:
         changes = self.changes
@@ -198,7 +207,18 @@ class ResourceCache:
         for listener in list(self._listeners):
             listener(change)
 
+    async def native(self, values: Sequence[bytes]) -> list[bytes]:
+        """What entries hold for these stored values."""
+        return list(values) if self._prepare is None else [self._prepare(value) for value in values]
+
     # -- Read by everybody
+
+    def at(self, revision: int) -> int:
+        """The newest revision whose changes have all been applied, given that the feed has brought `revision`."""
+        return revision
+
+    async def progress(self) -> None:
+        """Once more has been applied, where that is ever behind what the feed brings."""
 
     def get(self, namespace: str, name: str) -> Entry | None:
         found: Entry | None = self.entries.get(f"{namespace}/{name}" if namespace else name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from apimachinery import errors
 from apimachinery.resources import ResourceInfo
@@ -29,6 +29,14 @@ PAGE = 1000
 #: How long a read waits for the caches to catch up with the store.
 PATIENCE_SECONDS = 3.0
 RETRY_SECONDS = 1.0
+#: As upstream's client of conversion webhooks.
+CONVERSION_SECONDS = 30.0
+#: Makes the cache of one version of a custom resource; the argument drops it, for when it is of no use any more.
+MakeCache = Callable[[Callable[[], None]], ResourceCache]
+
+
+def _key(info: ResourceInfo) -> str:
+    return f"{info.etcd_prefix}/" if info.custom is None else f"{info.etcd_prefix}/#{info.version}"
 
 
 class Feed:
@@ -39,6 +47,10 @@ class Feed:
         self.ready = asyncio.Event()
         self._caches: dict[str, ResourceCache] = {}
         self._hubs: dict[str, WatchHub] = {}
+        self._routes: dict[str, tuple[ResourceCache, ...]] = {}
+        """By storage prefix: of a custom kind, every version that somebody has asked for has a cache of its own."""
+        self._custom: dict[str, MakeCache] = {}
+        self._loading: dict[str, asyncio.Task[None]] = {}
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._sequence = 0
         self._question: asyncio.Future[int] | None = None
@@ -47,26 +59,76 @@ class Feed:
     # -- Caches
 
     def cache(self, info: ResourceInfo, selectable: tuple[str, ...] = ()) -> ResourceCache:
-        """The cache of the resource's storage prefix; versions of a resource share it. Made at the first call."""
-        prefix = f"{info.etcd_prefix}/"
-        found = self._caches.get(prefix)
+        """The cache of the resource's storage prefix; versions of a resource share it. Made at the first call.
+
+        Of a custom resource, each version has its own. Raises StatusError 404 when that is not served any more.
+        """
+        key = _key(info)
+        found = self._caches.get(key)
         if found is None:
-            stored = "events" if info.group_resource == "events.events.k8s.io" else info.group_resource
-            found = self._caches[prefix] = ResourceCache(prefix, Indexer(stored, selectable))
-            self._hubs[prefix] = WatchHub(found)
+            found = self._make(info, key, selectable)
+            self._caches[key] = found
+            self._routes[found.prefix] = (*self._routes.get(found.prefix, ()), found)
+            self._hubs[key] = WatchHub(found)
             if self.ready.is_set():
-                spawn(self._load_one(found), f"load {prefix}")
+                self._loading[key] = spawn(self._load_one(found), f"load {key}")
         return found
 
+    def _make(self, info: ResourceInfo, key: str, selectable: tuple[str, ...]) -> ResourceCache:
+        if info.custom is not None:
+            make = self._custom.get(key)
+            if make is None:
+                raise errors.path_not_found()
+            return make(lambda: self._drop(key))
+        stored = "events" if info.group_resource == "events.events.k8s.io" else info.group_resource
+        return ResourceCache(f"{info.etcd_prefix}/", Indexer(stored, selectable))
+
     def hub(self, info: ResourceInfo) -> WatchHub:
-        return self._hubs[f"{info.etcd_prefix}/"]
+        return self._hubs[_key(info)]
+
+    def serve(self, info: ResourceInfo, make: MakeCache) -> None:
+        """A custom resource is there. Its cache is made when somebody asks; one of an older definition is dropped."""
+        key = _key(info)
+        self._drop(key)
+        self._custom[key] = make
 
     def forget(self, info: ResourceInfo) -> None:
         """A custom resource went away: its watches end, its memory is freed."""
-        prefix = f"{info.etcd_prefix}/"
-        if hub := self._hubs.pop(prefix, None):
+        key = _key(info)
+        self._custom.pop(key, None)
+        self._drop(key)
+
+    def _drop(self, key: str) -> None:
+        if hub := self._hubs.pop(key, None):
             hub.close()
-        self._caches.pop(prefix, None)
+        self._loading.pop(key, None)
+        cache = self._caches.pop(key, None)
+        if cache is not None:
+            left = tuple(one for one in self._routes[cache.prefix] if one is not cache)
+            if left:
+                self._routes[cache.prefix] = left
+            else:
+                del self._routes[cache.prefix]
+
+    async def prepared(self, info: ResourceInfo) -> None:
+        """Once the cache of a custom resource, which is made when it is first asked for, holds its objects."""
+        cache, key = self.cache(info), _key(info)
+        if cache.loaded:
+            return
+        await self.ready.wait()
+        while True:
+            try:
+                if (loading := self._loading.get(key)) is not None:
+                    await asyncio.shield(loading)
+            except RpcError:
+                self._drop(key)
+                raise
+            async with asyncio.timeout(CONVERSION_SECONDS):
+                await cache.progress()
+            cache = self.cache(info)
+            if cache.loaded:
+                break
+        await self.reached(cache.floor)
 
     @property
     def watchers(self) -> dict[str, int]:
@@ -76,13 +138,13 @@ class Feed:
         for hub in self._hubs.values():
             hub.close()
 
-    def _route(self, key: str) -> ResourceCache | None:
+    def _route(self, key: str) -> tuple[ResourceCache, ...]:
         """/registry/pods/a/b lies in /registry/pods/, /registry/services/specs/a/b in /registry/services/specs/."""
         first = key.find("/", len(ROOT)) + 1
-        found = self._caches.get(key[:first])
+        found = self._routes.get(key[:first])
         if found is None and first:
-            found = self._caches.get(key[: key.find("/", first) + 1])
-        return found
+            found = self._routes.get(key[: key.find("/", first) + 1])
+        return found or ()
 
     # -- Following the store
 
@@ -99,22 +161,22 @@ class Feed:
                 await self._clock.sleep(0.0 if compacted else RETRY_SECONDS)
 
     async def _load(self) -> None:
-        pages: dict[str, list[tuple[str, bytes, int, int]]] = {prefix: [] for prefix in self._caches}
+        pages: dict[str, list[tuple[str, bytes, int, int]]] = {prefix: [] for prefix in self._routes}
+        known = set(self._caches)
         revision = 0
         async for kvs, at in self._pages(ROOT.encode()):
             revision = at
             for kv in kvs:
                 key = kv.key.decode()
-                cache = self._route(key)
-                if cache is not None and cache.prefix in pages:
-                    pages[cache.prefix].append((key[len(cache.prefix) :], kv.value, kv.mod_revision, kv.lease))
+                caches = self._route(key)
+                if caches and (prefix := caches[0].prefix) in pages:
+                    pages[prefix].append((key[len(prefix) :], kv.value, kv.mod_revision, kv.lease))
         now = self._clock.monotonic()
-        for prefix, items in pages.items():
-            if prefix in self._caches:
-                self._caches[prefix].load(items, revision, now)
-                await asyncio.sleep(0)
-        for prefix in [p for p in self._caches if p not in pages]:
-            spawn(self._load_one(self._caches[prefix]), f"load {prefix}")
+        for name in known & self._caches.keys():
+            self._caches[name].load(pages.get(self._caches[name].prefix, ()), revision, now)
+            await asyncio.sleep(0)
+        for name in [one for one in self._caches if one not in known]:
+            self._loading[name] = spawn(self._load_one(self._caches[name]), f"load {name}")
         if revision < self.revision:
             log.warning(
                 "the store went back from revision %d to %d: it was restored or replaced", self.revision, revision
@@ -154,7 +216,7 @@ class Feed:
         for event in response.events:
             kv: KeyValue = event.kv
             key = kv.key.decode("utf-8", "replace")
-            if (cache := self._route(key)) is not None:
+            for cache in self._route(key):
                 value = None if event.type == "DELETE" else kv.value
                 try:
                     cache.apply(key[len(cache.prefix) :], value, kv.mod_revision, kv.lease, now)
@@ -171,10 +233,16 @@ class Feed:
 
     # -- Waiting
 
-    async def reached(self, revision: int) -> None:
-        """Once the caches hold `revision`. Raises 504 when the store does not come that far soon."""
-        if revision <= self.revision:
-            return
+    async def reached(self, revision: int, cache: ResourceCache | None = None) -> None:
+        """Once the caches (`cache`, of those that may be late) hold `revision`. Raises 504 when that takes too long."""
+        if revision > self.revision:
+            await self._brought(revision)
+        if cache is not None and cache.at(revision) < revision:
+            async with asyncio.timeout(CONVERSION_SECONDS):
+                while cache.at(revision) < revision:
+                    await cache.progress()
+
+    async def _brought(self, revision: int) -> None:
         self._sequence += 1
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (revision, self._sequence, waiting))
@@ -184,10 +252,10 @@ class Feed:
         except TimeoutError:
             raise too_large(revision, self.revision) from None
 
-    async def fresh(self) -> int:
-        """Once the caches hold all that was stored before this call."""
+    async def fresh(self, cache: ResourceCache | None = None) -> int:
+        """Once the caches (`cache`, of those that may be late) hold all that was stored before this call."""
         revision = await self._stored_revision()
-        await self.reached(revision)
+        await self.reached(revision, cache)
         return revision
 
     async def _stored_revision(self) -> int:

@@ -101,15 +101,15 @@ class Lister:
         if query.token is not None:
             return await self._continue(cache, query, query.token)
         if query.revision is None:
-            await self._feed.fresh()
+            await self._feed.fresh(cache)
         elif query.match == EXACT or (not query.match and query.limit and query.revision):
             return await self._exact(cache, query, query.revision)
         elif query.revision:
-            await self._feed.reached(query.revision)
-        return page(cache, query, "", self._feed.revision)
+            await self._feed.reached(query.revision, cache)
+        return page(cache, query, "", cache.at(self._feed.revision))
 
     async def _exact(self, cache: ResourceCache, query: ListQuery, revision: int) -> Page:
-        await self._feed.reached(revision)
+        await self._feed.reached(revision, cache)
         if cache.revision <= revision:
             return page(cache, query, "", revision)
         return await self._stored(cache, query, "", revision)
@@ -119,9 +119,9 @@ class Lister:
         if query.namespace and not after.startswith(f"{query.namespace}/"):
             after = f"{query.namespace}/{after}"
         if token.revision < 0:
-            await self._feed.fresh()
-            return page(cache, query, after, self._feed.revision)
-        await self._feed.reached(token.revision)
+            await self._feed.fresh(cache)
+            return page(cache, query, after, cache.at(self._feed.revision))
+        await self._feed.reached(token.revision, cache)
         if cache.revision <= token.revision:
             return page(cache, query, after, token.revision)
         return await self._stored(cache, query, after, token.revision)
@@ -136,8 +136,9 @@ class Lister:
                 result = await self._client.range(start, end, limit=step, revision=revision)
             except RpcError as error:
                 raise _past(error, query, revision, self._feed.revision) from None
-            for position, kv in enumerate(result.kvs):
-                entry = _entry(cache, kv)
+            values = await cache.native([kv.value for kv in result.kvs])
+            for position, (kv, value) in enumerate(zip(result.kvs, values, strict=True)):
+                entry = _entry(cache, kv, value)
                 if query.matches is None or query.matches(entry):
                     found.append(entry)
                 if query.limit and len(found) == query.limit and (position + 1 < len(result.kvs) or result.more):
@@ -181,10 +182,10 @@ def _bounds(prefix: str, namespace: str, after: str) -> tuple[bytes, bytes]:
     return start.encode(), prefix_end(whole.encode())
 
 
-def _entry(cache: ResourceCache, kv: KeyValue) -> Entry:
+def _entry(cache: ResourceCache, kv: KeyValue, value: bytes) -> Entry:
     key = kv.key.decode()[len(cache.prefix) :]
-    data = encoding.with_revision(kv.value, kv.mod_revision)
-    return Entry(key, data, kv.mod_revision, cache.indexer.summary(kv.value), kv.lease)
+    data = encoding.with_revision(value, kv.mod_revision)
+    return Entry(key, data, kv.mod_revision, cache.indexer.summary(value), kv.lease)
 
 
 def _past(error: RpcError, query: ListQuery, revision: int, current: int) -> Exception:

@@ -185,10 +185,10 @@ def test_a_binding_is_checked_against_the_pod() -> None:
 
 def test_scale_of_old_and_new_selectors() -> None:
     old = {"metadata": {"name": "r"}, "spec": {"replicas": 2, "selector": {"b": "1", "a": "2"}}, "status": {}}
-    assert scale_of(old)["status"] == {"replicas": 0, "selector": "a=2,b=1"}
+    assert scale_of(require("apps/v1", "deployments"), old)["status"] == {"replicas": 0, "selector": "a=2,b=1"}
     new = {"metadata": {"name": "r"}, "spec": {"selector": {"matchLabels": {"a": "1"}}}, "status": {"replicas": 3}}
-    assert scale_of(new)["status"] == {"replicas": 3, "selector": "a=1"}
-    assert scale_of(new)["spec"] == {}
+    assert scale_of(require("apps/v1", "deployments"), new)["status"] == {"replicas": 3, "selector": "a=1"}
+    assert scale_of(require("apps/v1", "deployments"), new)["spec"] == {}
 
 
 def test_openapi_documents_hold_what_clients_look_for() -> None:

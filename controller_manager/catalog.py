@@ -37,6 +37,8 @@ from controller_manager.resource_quota import ResourceQuotaController
 from controller_manager.serviceaccount.accounts import ServiceAccountsController
 from controller_manager.serviceaccount.tokens import TokensController, TokenSigner
 from controller_manager.statefulset.controller import StatefulSetController
+from controller_manager.volumes.controller import PersistentVolumeBinder
+from controller_manager.volumes.ephemeral import EphemeralVolumeController
 from kubeclient.events import EventRecorder
 from kubeclient.executor import Executor
 from kubeclient.informer import Informers
@@ -145,6 +147,8 @@ ENTRIES: dict[str, Entry] = {
         lambda p: PodGcController(p.informers, p.values["terminated-pod-gc-threshold"]), 1
     ),
     "persistentvolumeclaim-protection-controller": Entry(lambda p: ClaimProtectionController(p.informers)),
+    "persistentvolume-binder-controller": Entry(lambda p: PersistentVolumeBinder(p.informers)),
+    "ephemeral-volume-controller": Entry(lambda p: EphemeralVolumeController(p.informers)),
     "persistentvolume-protection-controller": Entry(lambda p: VolumeProtectionController(p.informers), 1),
     "resourcequota-controller": Entry(lambda p: ResourceQuotaController(p.informers, p.client)),
     "certificatesigningrequest-approving-controller": Entry(lambda p: ApprovalController(p.informers, p.client)),
@@ -161,6 +165,8 @@ EVENT_SOURCES = {
     "endpointslice-controller": "endpoint-slice-controller",
     "node-lifecycle-controller": "node-controller",
     "node-ipam-controller": "cidrAllocator",
+    "persistentvolume-binder-controller": "persistentvolume-controller",
+    "ephemeral-volume-controller": "ephemeral_volume",
     "disruption-controller": "controllermanager",
 }
 """Whom upstream names in events, where it is not the controller's own name."""

@@ -7,26 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgspec import Struct
-
-from controller_manager.statefulset.views import Claim
 from controller_manager.views import Meta, Pod
+from controller_manager.volumes.views import CLAIMS, VOLUMES, Claim, Volume
 from kubeclient.informer import Informers
 from kubeclient.plan import NOTHING, Patch, Plan
 
-CLAIMS = "/api/v1/persistentvolumeclaims"
-VOLUMES = "/api/v1/persistentvolumes"
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
-
-
-class VolumeStatus(Struct, frozen=True):
-    phase: str = ""
-
-
-class PersistentVolume(Struct, frozen=True):
-    metadata: Meta
-    status: VolumeStatus = VolumeStatus()
 
 
 class ClaimProtectionController:
@@ -62,7 +49,7 @@ class VolumeProtectionController:
     name = "pv_protection"
 
     def __init__(self, informers: Informers) -> None:
-        self._volumes = informers.of(VOLUMES, PersistentVolume)
+        self._volumes = informers.of(VOLUMES, Volume)
 
     def watch(self, enqueue: Callable[[str], None]) -> None:
         self._volumes.add_key_handler(enqueue)

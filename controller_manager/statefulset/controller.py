@@ -12,8 +12,9 @@ from controller_manager.availability import next_available
 from controller_manager.ownership import Owner, by_controller, claim, orphans
 from controller_manager.statefulset import identity
 from controller_manager.statefulset.rollout import Moves, View, moves, sorted_out, status
-from controller_manager.statefulset.views import Claim, StatefulSet, StatefulSetStatus
+from controller_manager.statefulset.views import StatefulSet, StatefulSetStatus
 from controller_manager.views import Pod, decoded
+from controller_manager.volumes.views import CLAIMS, Claim
 from kubeclient.informer import Informers
 from kubeclient.plan import NOTHING, Action, Announce, Create, Delete, Patch, Plan, merge_status
 from kubeclient.rest import MERGE
@@ -31,7 +32,7 @@ class StatefulSetController:
         self._sets = informers.of(COLLECTION, StatefulSet)
         self._pods = informers.of("/api/v1/pods", Pod)
         self._revisions = informers.of(history.COLLECTION, history.ControllerRevision)
-        self._claims = informers.of("/api/v1/persistentvolumeclaims", Claim)
+        self._claims = informers.of(CLAIMS, Claim)
         self._pods.add_index("controller", by_controller)
         self._revisions.add_index("controller", by_controller)
 

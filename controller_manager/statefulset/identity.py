@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from controller_manager.ownership import Owner
-from controller_manager.statefulset.views import Claim, StatefulSet
+from controller_manager.statefulset.views import StatefulSet
 from controller_manager.views import Meta, Pod
+from controller_manager.volumes.views import Claim
 from kubeclient.plan import Patch
 from kubeclient.rest import MERGE
 

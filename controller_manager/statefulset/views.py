@@ -73,9 +73,3 @@ class StatefulSet(Struct, frozen=True):
     @property
     def retention(self) -> RetentionPolicy:
         return self.spec.persistentVolumeClaimRetentionPolicy or RetentionPolicy()
-
-
-class Claim(Struct, frozen=True):
-    """A PersistentVolumeClaim."""
-
-    metadata: Meta

@@ -9,8 +9,8 @@ from controller_manager.cronjob.views import CronJob
 from controller_manager.daemonset.views import DaemonSet
 from controller_manager.disruption.views import Budget
 from controller_manager.job.views import Job
-from controller_manager.protection import PersistentVolume
-from controller_manager.statefulset.views import Claim, StatefulSet
+from controller_manager.statefulset.views import StatefulSet
+from controller_manager.volumes.views import CLASSES, Claim, StorageClass, Volume
 from kubeclient.informer import Informers
 from kubeclient.plan import Action, Create, Delete, Event, Patch, Plan, Replace
 from kubeclient.rest import WatchEvent
@@ -37,7 +37,8 @@ VIEWS: dict[str, type[Any]] = {
     "/api/v1/persistentvolumeclaims": Claim,
     "/apis/policy/v1/poddisruptionbudgets": Budget,
     "/api/v1/replicationcontrollers": views.ReplicationController,
-    "/api/v1/persistentvolumes": PersistentVolume,
+    "/api/v1/persistentvolumes": Volume,
+    CLASSES: StorageClass,
     history.COLLECTION: history.ControllerRevision,
     "/apis/discovery.k8s.io/v1/endpointslices": views.EndpointSlice,
     "/apis/coordination.k8s.io/v1/leases": views.Lease,

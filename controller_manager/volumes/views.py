@@ -1,0 +1,125 @@
+"""What binding reads of claims, volumes and storage classes."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from apimachinery.placement import NodeSelector
+from apimachinery.quantity import Quantity
+from controller_manager.views import LabelSelector, Meta
+
+CLAIMS = "/api/v1/persistentvolumeclaims"
+VOLUMES = "/api/v1/persistentvolumes"
+CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+
+BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
+BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
+BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
+PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+PROVISIONER = "volume.kubernetes.io/storage-provisioner"
+BETA_PROVISIONER = "volume.beta.kubernetes.io/storage-provisioner"
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+BETA_DEFAULT_CLASS = "storageclass.beta.kubernetes.io/is-default-class"
+
+Amounts = dict[str, str | int | float]
+
+
+def storage(amounts: Amounts) -> int:
+    return Quantity.parse(str(amounts.get("storage", "0"))).value()
+
+
+class ClaimResources(Struct, frozen=True):
+    requests: Amounts = field(default_factory=dict)
+
+
+class ClaimSpec(Struct, frozen=True):
+    accessModes: list[str] = field(default_factory=list)
+    resources: ClaimResources = ClaimResources()
+    selector: LabelSelector | None = None
+    storageClassName: str | None = None
+    volumeName: str = ""
+    volumeMode: str = "Filesystem"
+    volumeAttributesClassName: str | None = None
+
+
+class ClaimStatus(Struct, frozen=True):
+    phase: str = ""
+    accessModes: list[str] = field(default_factory=list)
+    capacity: Amounts = field(default_factory=dict)
+    currentVolumeAttributesClassName: str | None = None
+
+
+class Claim(Struct, frozen=True):
+    metadata: Meta
+    spec: ClaimSpec = ClaimSpec()
+    status: ClaimStatus = ClaimStatus()
+
+    @property
+    def class_name(self) -> str:
+        """The annotation from before the field existed still wins."""
+        return self.metadata.annotations.get(BETA_CLASS, self.spec.storageClassName or "")
+
+    @property
+    def has_class(self) -> bool:
+        return BETA_CLASS in self.metadata.annotations or self.spec.storageClassName is not None
+
+    @property
+    def is_bound(self) -> bool:
+        return BIND_COMPLETED in self.metadata.annotations
+
+
+class ClaimRef(Struct, frozen=True):
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+
+    def names(self, claim: Claim) -> bool:
+        """Reserved for this claim; a reference without uid was written by a person for whoever has that name."""
+        same = (self.namespace, self.name) == (claim.metadata.namespace, claim.metadata.name)
+        return same and self.uid in ("", claim.metadata.uid)
+
+
+class VolumeAffinity(Struct, frozen=True):
+    required: NodeSelector | None = None
+
+
+class VolumeSpec(Struct, frozen=True):
+    capacity: Amounts = field(default_factory=dict)
+    accessModes: list[str] = field(default_factory=list)
+    claimRef: ClaimRef | None = None
+    storageClassName: str = ""
+    volumeMode: str = "Filesystem"
+    volumeAttributesClassName: str | None = None
+    persistentVolumeReclaimPolicy: str = "Retain"
+    nodeAffinity: VolumeAffinity | None = None
+
+
+class VolumeStatus(Struct, frozen=True):
+    phase: str = ""
+    message: str = ""
+
+
+class Volume(Struct, frozen=True):
+    metadata: Meta
+    spec: VolumeSpec = VolumeSpec()
+    status: VolumeStatus = VolumeStatus()
+
+    @property
+    def class_name(self) -> str:
+        return self.metadata.annotations.get(BETA_CLASS, self.spec.storageClassName)
+
+
+class StorageClass(Struct, frozen=True):
+    metadata: Meta
+    provisioner: str = ""
+    volumeBindingMode: str = "Immediate"
+
+    @property
+    def waits_for_consumer(self) -> bool:
+        return self.volumeBindingMode == "WaitForFirstConsumer"
+
+    @property
+    def is_default(self) -> bool:
+        notes = self.metadata.annotations
+        return "true" in (notes.get(DEFAULT_CLASS), notes.get(BETA_DEFAULT_CLASS))

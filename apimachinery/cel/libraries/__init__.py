@@ -1,0 +1,1 @@
+"""The functions expressions can call, library by library."""

@@ -38,8 +38,11 @@ def pretty_wanted(query: dict[str, str], user_agent: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def negotiate(accept: str, watch: bool = False, pretty: bool = False) -> Representation:
-    """The first clause that can be served. Raises StatusError 406."""
+def negotiate(accept: str, watch: bool = False, pretty: bool = False, tables: bool = True) -> Representation:
+    """The first clause that can be served. Raises StatusError 406.
+
+    Not `tables`: what is answered is no stored object (a review, a token), which has no columns.
+    """
     if not accept:
         return Representation(pretty=pretty)
     clauses = sorted(_clauses(accept), key=lambda clause: -clause[1])
@@ -51,6 +54,8 @@ def negotiate(accept: str, watch: bool = False, pretty: bool = False) -> Represe
         transform = parameters.get("as", "")
         if not transform:
             return Representation(media, pretty=pretty)
+        if transform == "Table" and not tables:
+            continue
         if transform in _TRANSFORMS and parameters.get("g") == "meta.k8s.io":
             version = parameters.get("v", "")
             if version in ("v1", "v1beta1"):

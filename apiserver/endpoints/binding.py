@@ -18,7 +18,7 @@ SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Succ
 
 
 async def bind(core: Core, exchange: Exchange, info: ResourceInfo, known: SubresourceInfo) -> None:
-    exchange.choose()
+    exchange.choose(tables=False)
     binding = await decode.read_object(exchange, decode.as_resource(core.catalog, known.api_version, known.kind))
     decode.settle_names(exchange, info, binding)
     name = exchange.target.name
@@ -29,7 +29,7 @@ async def bind(core: Core, exchange: Exchange, info: ResourceInfo, known: Subres
 
 async def bind_legacy(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     """POST to the virtual resource `bindings`."""
-    exchange.choose()
+    exchange.choose(tables=False)
     binding = await decode.read_object(exchange, info)
     decode.settle_names(exchange, info, binding)
     await _bind(core, exchange, require("v1", "pods"), binding, binding["metadata"].get("name") or "")

@@ -42,7 +42,7 @@ def key_of(exchange: Exchange, info: ResourceInfo) -> tuple[str, str]:
 
 
 async def answer(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
-    exchange.choose()
+    exchange.choose(tables=False)
     kind = info
     if known := info.subresource(exchange.target.subresource):
         kind = decode.as_resource(core.catalog, known.api_version, known.kind)

@@ -23,7 +23,7 @@ _REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."
 
 
 async def evict(core: Core, exchange: Exchange, info: ResourceInfo, known: SubresourceInfo) -> None:
-    exchange.choose()
+    exchange.choose(tables=False)
     write = write_of(exchange)
     body = await decode.read_object(exchange, decode.as_resource(core.catalog, known.api_version, known.kind))
     decode.settle_names(exchange, info, body)

@@ -103,10 +103,11 @@ class Exchange:
         tls = self.scope.get("extensions", {}).get("skiff.tls")
         return tls["client_certificate"] if tls else None
 
-    def choose(self, watch: bool = False) -> Representation:
+    def choose(self, watch: bool = False, tables: bool = True) -> Representation:
         """Settle the representation of the answer. Raises StatusError 406."""
         accept = self.headers.get("accept", "").replace("\n", ",")
-        self.representation = negotiate(accept, watch, pretty_wanted(self.query, self.headers.get("user-agent", "")))
+        pretty = pretty_wanted(self.query, self.headers.get("user-agent", ""))
+        self.representation = negotiate(accept, watch, pretty, tables)
         return self.representation
 
     # -- Answers

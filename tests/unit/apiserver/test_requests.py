@@ -70,6 +70,14 @@ def test_accept_headers() -> None:
     assert refused.value.code == 406
 
 
+def test_what_has_no_columns_is_not_shown_as_a_table() -> None:
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    assert negotiate(f"{table},application/json", tables=False).plain
+    with pytest.raises(StatusError) as refused:
+        negotiate(table, tables=False)
+    assert refused.value.code == 406
+
+
 @pytest.mark.parametrize(("agent", "indented"), [("curl/8.5", True), ("kubectl/v1.33.0 (linux/amd64)", False)])
 async def test_refusals_are_indented_for_people(agent: str, indented: bool) -> None:
     sent: list[Any] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from apiserver import admission, app
 from apiserver.admission import webhooks
+from apiserver.aggregation.parts import Aggregation
 from apiserver.authn import options as authn
 from apiserver.authz import modes
 from apiserver.authz.aggregation import Aggregator
@@ -17,6 +18,9 @@ from apiserver.endpoints.components import https_probe
 from apiserver.endpoints.core import Core
 from apiserver.endpoints.identity import RememberedIdentities
 from apiserver.endpoints.server import ApiServer, Limits
+from apiserver.extensions.conversion import Converter
+from apiserver.extensions.keeper import Keeper
+from apiserver.extensions.kinds import CustomKinds
 from apiserver.health import Check, Health, ping
 from apiserver.openapi.serve import OpenApi
 from apiserver.options import Options
@@ -76,6 +80,8 @@ class Assembly:
         signed = tokens.build(
             values, self.objects, authenticator, authorizer, clock, external, rng, self.writer.admission
         )
+        kinds = CustomKinds(self.feed, self.catalog, Converter(self._webhooks))
+        self._keeper = Keeper(self.feed, self.objects, self.writer, kinds, clock)
         self._proxies = proxy.build(values, self.objects, authorizer, rng)
         self.core = Core(
             self.catalog,
@@ -94,7 +100,9 @@ class Assembly:
             "scheduler": https_probe(SCHEDULER_PORT),
             "etcd-0": self.health.checks["etcd"],
         }
-        discovery, openapi = Discovery(self.catalog, external), OpenApi(self.catalog, app.VERSION["gitVersion"])
+        self._aggregation = Aggregation(values, self.objects, self.catalog, ServiceResolver(self.objects, rng), clock)
+        discovery = Discovery(self.catalog, external, self._aggregation.discovery)
+        openapi = OpenApi(self.catalog, app.VERSION["gitVersion"], self._aggregation.openapi)
         folder = Path(values["log-dir"])
         shell = app.Shell(self.catalog, discovery, openapi, self.health, signed.documents, folder)
         limits = Limits(
@@ -104,7 +112,7 @@ class Assembly:
         remembered = RememberedIdentities(
             authenticator, clock, (*proxied.username, *proxied.uid, *proxied.group), proxied.extra_prefix
         )
-        self.app = ApiServer(self.core, remembered, authorizer, shell, limits)
+        self.app = ApiServer(self.core, remembered, authorizer, shell, limits, self._aggregation.elsewhere)
 
     def _health(self) -> Health:
         async def store() -> str:
@@ -133,6 +141,8 @@ class Assembly:
         """What runs beside the requests."""
         running = [spawn(self.feed.run(), "follow the store")]
         running.append(spawn(Aggregator(self.objects, self._clock).run(), "aggregate roles"))
+        running += self._aggregation.start()
+        running.append(spawn(self._keeper.run(), "keep CustomResourceDefinitions"))
         if interval := self._chosen.values["etcd-compaction-interval"]:
             running.append(spawn(compact_for_ever(self._etcd, self._clock, interval), "compact the store"))
         return running
@@ -164,4 +174,5 @@ class Assembly:
         await self._kubernetes.withdraw()
         await self._proxies.close()
         await self._webhooks.close()
+        await self._aggregation.close()
         await self._etcd.close()

@@ -6,7 +6,7 @@ Rules in CEL have to parse; their types and costs, and whether defaults satisfy 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,6 +69,17 @@ def validation(holder: Obj | None, status: bool, path: Path) -> Errors:
         found += sorted(_structural(schema, "root", place) + _complete(schema, schema, place, place), key=str)
     found += _schema(schema, place, _Context(), root=True)
     return found or _expressions(schema, place)
+
+
+def violations(versions: Iterable[Obj]) -> Errors:
+    """Why the schemas of a definition are not structural."""
+    found: Errors = []
+    for index, version in enumerate(versions):
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        if schema is not None and not _unsupported(schema):
+            place = Path("spec", "versions").index(index).child("schema", "openAPIV3Schema")
+            found += sorted(_structural(schema, "root", place) + _complete(schema, schema, place, place), key=str)
+    return found
 
 
 def _expressions(schema: Obj, path: Path) -> Errors:

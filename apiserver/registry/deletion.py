@@ -6,14 +6,16 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-from apimachinery import errors, timestamps
+from apimachinery import errors, fields, timestamps
 from apimachinery.resources import ResourceInfo
 from apiserver.registry import traits
 
 JSON = dict[str, Any]
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
-_POLICIES = ("Orphan", "Background", "Foreground")
+_POLICIES = ("Foreground", "Background", "Orphan")
 DEFAULT_GRACE = 30
+_DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +36,24 @@ class Decision:
 
 
 def parse_options(body: JSON) -> Options:
-    """From a decoded DeleteOptions. Raises StatusError 400/422."""
-    policy = body.get("propagationPolicy") or ""
-    orphan = body.get("orphanDependents")
-    if policy and orphan is not None:
-        raise errors.bad_request(
-            "metadata.propagationPolicy: Invalid value: orphanDependents and deletionPropagation cannot be both set"
-        )
-    if policy and policy not in _POLICIES:
-        known = ", ".join(f'"{name}"' for name in ("Background", "Foreground", "Orphan", "nil"))
-        raise errors.StatusError(
-            422, "Invalid", f'propagationPolicy: Unsupported value: "{policy}": supported values: {known}'
-        )
+    """From a decoded DeleteOptions. Raises StatusError 422."""
+    policy, orphan = body.get("propagationPolicy"), body.get("orphanDependents")
+    place, found = fields.Path("propagationPolicy"), []
+    if policy is not None and orphan is not None:
+        detail = "orphanDependents and deletionPropagation cannot be both set"
+        found.append(fields.invalid(place, policy, detail))
+    if policy is not None and policy not in _POLICIES:
+        found.append(fields.not_supported(place, policy, (*_POLICIES, "nil")))
+    dry_run = body.get("dryRun") or []
+    if set(dry_run) - {"All"}:
+        found.append(fields.not_supported(fields.Path("dryRun"), dry_run, ("All",)))
+    if found:
+        raise errors.invalid("meta.k8s.io", "DeleteOptions", "", found)
     grace = body.get("gracePeriodSeconds")
     preconditions = body.get("preconditions") or {}
     return Options(
         int(grace) if grace is not None else None,
-        policy,
+        policy or "",
         preconditions.get("uid") or "",
         preconditions.get("resourceVersion") or "",
         orphan,
@@ -82,6 +85,9 @@ def decide(info: ResourceInfo, obj: JSON, options: Options, now: float) -> Decis
     """`obj` is not changed."""
     new = copy.copy(obj)
     metadata = new["metadata"] = dict(obj["metadata"])
+    if info.group_resource == _DEFINITIONS and not metadata.get("deletionTimestamp"):
+        _terminate(new, now)
+        return Decision(False, new)
     finalizers = _finalizers(info, metadata, options)
     changed = finalizers != list(metadata.get("finalizers") or ())
     _set_finalizers(metadata, finalizers)
@@ -102,6 +108,19 @@ def decide(info: ResourceInfo, obj: JSON, options: Options, now: float) -> Decis
     if info.kind == "Namespace" and info.group == "":
         new["status"] = {**(new.get("status") or {}), "phase": "Terminating"}
     return Decision(False, new)
+
+
+def _terminate(definition: JSON, now: float) -> None:
+    """A CustomResourceDefinition first loses its instances: see `apiserver.extensions.keeper`."""
+    metadata = definition["metadata"]
+    metadata["deletionTimestamp"] = timestamps.format(now)
+    finalizers = list(metadata.get("finalizers") or ())
+    metadata["finalizers"] = finalizers if CLEANUP in finalizers else [*finalizers, CLEANUP]
+    status = definition["status"] = dict(definition.get("status") or {})
+    others = [one for one in status.get("conditions") or () if one["type"] != "Terminating"]
+    message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
+    terminating = {"type": "Terminating", "status": "True", "lastTransitionTime": timestamps.format(now)}
+    status["conditions"] = [*others, {**terminating, "reason": "InstanceDeletionPending", "message": message}]
 
 
 def mark(metadata: JSON, grace: int, now: float) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from apimachinery.resources import ResourceInfo
-from apiserver.openapi import operations, schemas
+from apiserver.openapi import custom, operations, schemas
 from apiserver.openapi.operations import Operation
 from apiserver.registry.catalog import Catalog
 
@@ -23,6 +23,8 @@ def info_block(version: str) -> JSON:
 def v2(catalog: Catalog, version: str) -> JSON:
     """The whole of the API."""
     definitions = schemas.load(schemas.V2)
+    for info in catalog:
+        definitions |= custom.definitions(info, schemas.V2)
     kinds = schemas.by_kind(definitions)
     paths: dict[str, JSON] = {}
     for info in catalog:
@@ -92,6 +94,8 @@ def _answer(info: ResourceInfo, operation: Operation, kinds: Mapping[tuple[str, 
 def v3(catalog: Catalog, group: str, version: str, server_version: str) -> JSON:
     """One group version."""
     definitions = schemas.load(schemas.V3)
+    for info in catalog.of(group, version):
+        definitions |= custom.definitions(info, schemas.V3)
     kinds = schemas.by_kind(definitions)
     paths: dict[str, JSON] = {}
     roots = set(_ALWAYS)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 import orjson
 
@@ -20,15 +21,36 @@ from apiserver.openapi import documents, wire
 from apiserver.registry.catalog import Catalog
 
 #: Clients ask with an `@` in the place of the first dot of `v2.v1`, which is no valid media type in an answer.
+JSON = dict[str, Any]
 _PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 
+class Others(Protocol):
+    """The documents of group versions that other servers answer."""
+
+    @property
+    def generation(self) -> int: ...
+
+    def answers(self, group: str, version: str) -> bool: ...
+
+    async def index(self) -> JSON:
+        """Their entries of `/openapi/v3`."""
+        ...
+
+    async def v3(self, group: str, version: str) -> JSON | None: ...
+
+    async def v2(self, own: JSON) -> JSON:
+        """Ours with theirs."""
+        ...
+
+
 class OpenApi:
-    def __init__(self, catalog: Catalog, server_version: str) -> None:
+    def __init__(self, catalog: Catalog, server_version: str, others: Others | None = None) -> None:
         self._catalog = catalog
+        self._others = others
         self._version = server_version
         self._kept: dict[str, bytes] = {}
-        self._generation = -1
+        self._generation = (-1, -1)
         self._building = asyncio.Lock()
 
     async def __call__(self, exchange: Exchange) -> bool:
@@ -41,7 +63,7 @@ class OpenApi:
         if path == "/openapi/v2":
             await self._v2(exchange)
         elif path == "/openapi/v3":
-            await exchange.answer_object(200, self._index())
+            await exchange.answer_object(200, await self._index())
         elif path.startswith("/openapi/v3/"):
             await self._v3(exchange, path.removeprefix("/openapi/v3/"))
         else:
@@ -51,18 +73,29 @@ class OpenApi:
     async def _v2(self, exchange: Exchange) -> None:
         accept = exchange.headers.get("accept", "")
         if "protobuf" in accept.split(",")[0]:
-            data = await self._get("v2.pb", lambda: wire.document(documents.v2(self._catalog, self._version)))
+            data = await self._get("v2.pb", self._whole, wire.document)
             await self._send(exchange, data, _PROTOBUF, self._etag("v2"))
             return
-        data = await self._get("v2", lambda: orjson.dumps(documents.v2(self._catalog, self._version)))
+        data = await self._get("v2", self._whole, orjson.dumps)
         await self._send(exchange, data, "application/json", self._etag("v2"))
 
     async def _v3(self, exchange: Exchange, name: str) -> None:
         group, version = self._group_version(name)
-        data = await self._get(
-            f"v3/{name}", lambda: orjson.dumps(documents.v3(self._catalog, group, version, self._version))
-        )
+
+        async def build() -> JSON:
+            if self._others is not None and self._others.answers(group, version):
+                found = await self._others.v3(group, version)
+                if found is None:
+                    raise errors.path_not_found()
+                return found
+            return await asyncio.to_thread(documents.v3, self._catalog, group, version, self._version)
+
+        data = await self._get(f"v3/{name}", build, orjson.dumps)
         await self._send(exchange, data, "application/json", self._etag(name))
+
+    async def _whole(self) -> JSON:
+        own = await asyncio.to_thread(documents.v2, self._catalog, self._version)
+        return await self._others.v2(own) if self._others is not None else own
 
     def _group_version(self, name: str) -> tuple[str, str]:
         parts = name.split("/")
@@ -72,37 +105,42 @@ class OpenApi:
             group, version = parts[1], parts[2]
         else:
             raise errors.path_not_found()
-        if not self._catalog.has_group_version(group, version):
+        elsewhere = self._others is not None and self._others.answers(group, version)
+        if not elsewhere and not self._catalog.has_group_version(group, version):
             raise errors.path_not_found()
         return group, version
 
-    def _index(self) -> dict[str, dict[str, dict[str, str]]]:
-        paths = {}
+    async def _index(self) -> JSON:
+        paths: JSON = {}
         for group, versions in self._catalog.groups():
             for version in versions:
                 name = f"apis/{join_api_version(group, version)}" if group else f"api/{version}"
                 paths[name] = {"serverRelativeURL": f"/openapi/v3/{name}?hash={self._etag(name)}"}
+        if self._others is not None:
+            paths |= await self._others.index()
         return {"paths": paths}
 
     def _etag(self, name: str) -> str:
         """Of what the document is made of, so that the index needs no documents."""
-        group = "/".join(name.split("/")[1:])
+        parts = name.split("/")
+        described = self._catalog if name == "v2" else self._catalog.of("/".join(parts[1:-1]), parts[-1])
         served = ",".join(
-            f"{info.plural}:{','.join(one.name for one in info.subresources)}"
-            for info in self._catalog
-            if name == "v2" or info.api_version == group
+            f"{info.plural}:{info.custom.digest if info.custom else ','.join(one.name for one in info.subresources)}"
+            for info in described
         )
-        generation = 0 if all(map(self._catalog.is_builtin, self._catalog)) else self._catalog.generation
-        text = f"{definitions.VERSION} {self._version} {name} {served} {generation}"
+        others = self._others.generation if self._others and (name == "v2" or not served) else 0
+        text = f"{definitions.VERSION} {self._version} {name} {served} {others}"
         return hashlib.sha512(text.encode()).hexdigest().upper()
 
-    async def _get(self, name: str, build: Callable[[], bytes]) -> bytes:
+    async def _get(self, name: str, build: Callable[[], Awaitable[JSON]], encode: Callable[[JSON], bytes]) -> bytes:
         async with self._building:
-            if self._generation != self._catalog.generation:
+            generation = (self._catalog.generation, self._others.generation if self._others else 0)
+            if self._generation != generation:
                 self._kept.clear()
-                self._generation = self._catalog.generation
+                self._generation = generation
             if name not in self._kept:
-                self._kept[name] = await asyncio.to_thread(lambda: gzip.compress(build(), 1))
+                document = await build()
+                self._kept[name] = await asyncio.to_thread(lambda: gzip.compress(encode(document), 1))
             return self._kept[name]
 
     @staticmethod

@@ -32,7 +32,7 @@ class Catalog:
         return self._by_kind.get((group, version, kind))
 
     def __iter__(self) -> Iterator[ResourceInfo]:
-        return iter(self._by_plural.values())
+        return iter(tuple(self._by_plural.values()))  # documents are built beside the loop, and it may change
 
     def stored(self) -> Iterator[ResourceInfo]:
         return (info for info in self if info.is_stored)

@@ -31,7 +31,11 @@ from controller_manager.node.eviction import TaintEvictionController
 from controller_manager.node.ipam import NodeIpamController
 from controller_manager.node.lifecycle import NodeLifecycleController
 from controller_manager.node.pod_gc import PodGcController
-from controller_manager.protection import ClaimProtectionController, VolumeProtectionController
+from controller_manager.protection import (
+    AttributesClassProtectionController,
+    ClaimProtectionController,
+    VolumeProtectionController,
+)
 from controller_manager.replicaset.controller import REPLICATION_CONTROLLERS, ReplicaSetController
 from controller_manager.resource_quota import ResourceQuotaController
 from controller_manager.serviceaccount.accounts import ServiceAccountsController
@@ -150,6 +154,7 @@ ENTRIES: dict[str, Entry] = {
     "persistentvolume-binder-controller": Entry(lambda p: PersistentVolumeBinder(p.informers)),
     "ephemeral-volume-controller": Entry(lambda p: EphemeralVolumeController(p.informers)),
     "persistentvolume-protection-controller": Entry(lambda p: VolumeProtectionController(p.informers), 1),
+    "volumeattributesclass-protection-controller": Entry(lambda p: AttributesClassProtectionController(p.informers), 1),
     "resourcequota-controller": Entry(lambda p: ResourceQuotaController(p.informers, p.client)),
     "certificatesigningrequest-approving-controller": Entry(lambda p: ApprovalController(p.informers, p.client)),
     "certificatesigningrequest-signing-controller": Entry(_signing),

@@ -1,4 +1,4 @@
-"""Claims and volumes that are in use outlive the request to delete them: a finalizer holds them until nobody has them.
+"""Claims, volumes and attribute classes in use outlive the request to delete them: a finalizer holds them till then.
 
 Admission puts the finalizer on; without these controllers nothing would ever take it off.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from controller_manager.views import Meta, Pod
-from controller_manager.volumes.views import CLAIMS, VOLUMES, Claim, Volume
+from controller_manager.volumes.views import ATTRIBUTES_CLASSES, CLAIMS, VOLUMES, AttributesClass, Claim, Volume
 from kubeclient.informer import Informers
 from kubeclient.plan import NOTHING, Patch, Plan
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+ATTRIBUTES_FINALIZER = "kubernetes.io/vac-protection"
 
 
 class ClaimProtectionController:
@@ -60,6 +61,42 @@ class VolumeProtectionController:
             return NOTHING
         path = f"/api/v1/persistentvolumes/{volume.metadata.name}"
         return _protect(volume.metadata, path, VOLUME_FINALIZER, volume.status.phase == "Bound")
+
+
+class AttributesClassProtectionController:
+    """A VolumeAttributesClass stays while a claim wants or has it, or a volume has it (KEP-3751)."""
+
+    name = "vac_protection"
+
+    def __init__(self, informers: Informers) -> None:
+        self._classes = informers.of(ATTRIBUTES_CLASSES, AttributesClass)
+        self._claims = informers.of(CLAIMS, Claim)
+        self._volumes = informers.of(VOLUMES, Volume)
+        self._claims.add_index("attributes class", lambda claim: sorted(claim.attributes_classes))
+        self._volumes.add_index("attributes class", lambda v: [v.spec.volumeAttributesClassName or ""])
+
+    def watch(self, enqueue: Callable[[str], None]) -> None:
+        self._classes.add_key_handler(enqueue)
+
+        def on_claim(old: Claim | None, new: Claim | None) -> None:
+            before = old.attributes_classes if old is not None else frozenset()
+            for name in before - (new.attributes_classes if new is not None else frozenset()):
+                enqueue(name)
+
+        def on_volume(old: Volume | None, new: Volume | None) -> None:
+            before = old.spec.volumeAttributesClassName if old is not None else None
+            if before and (new is None or new.spec.volumeAttributesClassName != before):
+                enqueue(before)
+
+        self._claims.add_handler(on_claim)
+        self._volumes.add_handler(on_volume)
+
+    def reconcile(self, key: str, now: float) -> Plan:
+        found = self._classes.get(key)
+        if found is None:
+            return NOTHING
+        in_use = any(caches.indexed("attributes class", key) for caches in (self._claims, self._volumes))
+        return _protect(found.metadata, f"{ATTRIBUTES_CLASSES}/{key}", ATTRIBUTES_FINALIZER, in_use)
 
 
 def claims_of(pod: Pod) -> list[str]:

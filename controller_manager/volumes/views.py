@@ -11,6 +11,7 @@ from controller_manager.views import LabelSelector, Meta
 CLAIMS = "/api/v1/persistentvolumeclaims"
 VOLUMES = "/api/v1/persistentvolumes"
 CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+ATTRIBUTES_CLASSES = "/apis/storage.k8s.io/v1/volumeattributesclasses"
 
 BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
@@ -43,11 +44,16 @@ class ClaimSpec(Struct, frozen=True):
     volumeAttributesClassName: str | None = None
 
 
+class ModifyVolumeStatus(Struct, frozen=True):
+    targetVolumeAttributesClassName: str = ""
+
+
 class ClaimStatus(Struct, frozen=True):
     phase: str = ""
     accessModes: list[str] = field(default_factory=list)
     capacity: Amounts = field(default_factory=dict)
     currentVolumeAttributesClassName: str | None = None
+    modifyVolumeStatus: ModifyVolumeStatus | None = None
 
 
 class Claim(Struct, frozen=True):
@@ -63,6 +69,14 @@ class Claim(Struct, frozen=True):
     @property
     def has_class(self) -> bool:
         return BETA_CLASS in self.metadata.annotations or self.spec.storageClassName is not None
+
+    @property
+    def attributes_classes(self) -> frozenset[str]:
+        """Those it wants, has, or is on the way to."""
+        names = {self.spec.volumeAttributesClassName, self.status.currentVolumeAttributesClassName}
+        if self.status.modifyVolumeStatus is not None:
+            names.add(self.status.modifyVolumeStatus.targetVolumeAttributesClassName)
+        return frozenset(name for name in names if name)
 
     @property
     def is_bound(self) -> bool:
@@ -123,3 +137,9 @@ class StorageClass(Struct, frozen=True):
     def is_default(self) -> bool:
         notes = self.metadata.annotations
         return "true" in (notes.get(DEFAULT_CLASS), notes.get(BETA_DEFAULT_CLASS))
+
+
+class AttributesClass(Struct, frozen=True):
+    """A VolumeAttributesClass."""
+
+    metadata: Meta

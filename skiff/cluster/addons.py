@@ -116,6 +116,7 @@ CONTROLLERS = (
     "statefulset-controller",
     "ttl-after-finished-controller",
     "ttl-controller",
+    "volumeattributesclass-protection-controller",
 )
 
 

@@ -10,7 +10,7 @@ from controller_manager.daemonset.views import DaemonSet
 from controller_manager.disruption.views import Budget
 from controller_manager.job.views import Job
 from controller_manager.statefulset.views import StatefulSet
-from controller_manager.volumes.views import CLASSES, Claim, StorageClass, Volume
+from controller_manager.volumes.views import ATTRIBUTES_CLASSES, CLASSES, AttributesClass, Claim, StorageClass, Volume
 from kubeclient.informer import Informers
 from kubeclient.plan import Action, Create, Delete, Event, Patch, Plan, Replace
 from kubeclient.rest import WatchEvent
@@ -39,6 +39,7 @@ VIEWS: dict[str, type[Any]] = {
     "/api/v1/replicationcontrollers": views.ReplicationController,
     "/api/v1/persistentvolumes": Volume,
     CLASSES: StorageClass,
+    ATTRIBUTES_CLASSES: AttributesClass,
     history.COLLECTION: history.ControllerRevision,
     "/apis/discovery.k8s.io/v1/endpointslices": views.EndpointSlice,
     "/apis/coordination.k8s.io/v1/leases": views.Lease,

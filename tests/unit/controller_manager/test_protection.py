@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from controller_manager.protection import ClaimProtectionController, VolumeProtectionController
+from controller_manager.protection import (
+    AttributesClassProtectionController,
+    ClaimProtectionController,
+    VolumeProtectionController,
+)
+from controller_manager.volumes.views import ATTRIBUTES_CLASSES
 from kubeclient.plan import Plan
 from tests.unit.controller_manager.caches import NOW, THEN, Caches, patches, pod
 
@@ -11,6 +16,7 @@ VOLUMES = "/api/v1/persistentvolumes"
 PODS = "/api/v1/pods"
 HELD = {"finalizers": ["kubernetes.io/pvc-protection"]}
 GOING = {"deletionTimestamp": THEN}
+WANTS_FAST = {"volumeAttributesClassName": "fast"}
 
 
 def user(name: str = "user", **more: Any) -> dict[str, Any]:
@@ -67,3 +73,22 @@ def test_a_volume_stays_while_it_is_bound() -> None:
     assert controller.reconcile("disk", NOW).is_empty
     caches.put(VOLUMES, {"metadata": meta, "status": {"phase": "Released"}})
     assert len(patches(controller.reconcile("disk", NOW))) == 1
+
+
+def test_a_class_of_attributes_stays_while_a_claim_or_a_volume_has_it() -> None:
+    caches = Caches()
+    controller = AttributesClassProtectionController(caches.informers)
+    keys: list[str] = []
+    controller.watch(keys.append)
+    finalizers = ["kubernetes.io/vac-protection"]
+    caches.put(ATTRIBUTES_CLASSES, {"metadata": {"name": "fast", "finalizers": finalizers, **GOING}})
+    claim = caches.put(CLAIMS, {"metadata": {"name": "data", "namespace": "x"}, "spec": WANTS_FAST})
+    volume = caches.put(VOLUMES, {"metadata": {"name": "disk"}, "spec": WANTS_FAST})
+    assert controller.reconcile("fast", NOW).is_empty
+    caches.drop(CLAIMS, claim)
+    assert controller.reconcile("fast", NOW).is_empty
+    keys.clear()
+    caches.drop(VOLUMES, volume)
+    assert keys == ["fast"]
+    (patch,) = patches(controller.reconcile("fast", NOW))
+    assert patch.body["metadata"]["$deleteFromPrimitiveList/finalizers"] == finalizers

@@ -10,6 +10,7 @@ from apimachinery.resources import ResourceInfo
 from apiserver.endpoints import decode
 from apiserver.endpoints.core import Core
 from apiserver.endpoints.exchange import Exchange
+from apiserver.endpoints.queries import check_write
 from apiserver.ports import Admission, AdmissionRequest, Call, Operation
 
 #: Subresources that connect, and how the kinds of their options end.
@@ -43,6 +44,7 @@ def key_of(exchange: Exchange, info: ResourceInfo) -> tuple[str, str]:
 
 async def answer(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     exchange.choose(tables=False)
+    check_write(exchange)
     kind = info
     if known := info.subresource(exchange.target.subresource):
         kind = decode.as_resource(core.catalog, known.api_version, known.kind)

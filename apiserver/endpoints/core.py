@@ -9,8 +9,9 @@ from typing import Any
 from apimachinery import errors
 from apimachinery.resources import ResourceInfo
 from apimachinery.selectors import Selector, parse_fields, parse_labels
+from apiserver.endpoints import queries
 from apiserver.endpoints.exchange import Exchange
-from apiserver.endpoints.path import is_true
+from apiserver.endpoints.path import selected_name
 from apiserver.endpoints.render import Renderer
 from apiserver.ports import Answerer, Connector
 from apiserver.registry.catalog import Catalog
@@ -46,16 +47,9 @@ class Core:
 
 def write_of(exchange: Exchange) -> Write:
     """Raises StatusError 422 for options that mean nothing."""
+    queries.check_write(exchange)
     query = exchange.query
-    if "dryRun" in query:
-        for name, value in exchange.pairs:
-            if name == "dryRun" and value not in ("All", ""):
-                raise errors.StatusError(
-                    422,
-                    "Invalid",
-                    f' "" is invalid: dryRun: Unsupported value: "{value}": supported values: "All"',
-                )
-    dry_run = query.get("dryRun") == "All"
+    dry_run = "dryRun" in query
     options: dict[str, Any] = {k: query[k] for k in ("fieldManager", "fieldValidation") if k in query}
     if dry_run:
         options["dryRun"] = ["All"]
@@ -63,36 +57,8 @@ def write_of(exchange: Exchange) -> Write:
 
 
 def field_validation(exchange: Exchange) -> str:
-    """Ignore, Warn or Strict. Raises StatusError 422."""
-    asked = exchange.query.get("fieldValidation", "")
-    if asked not in ("", "Ignore", "Warn", "Strict"):
-        raise errors.StatusError(
-            422,
-            "Invalid",
-            f'fieldValidation: Unsupported value: "{asked}": supported values: "Ignore", "Strict", "Warn"',
-        )
-    return asked or "Warn"
-
-
-def revision_of(exchange: Exchange) -> int | None:
-    """`resourceVersion` of a read: None when absent. Raises StatusError 400."""
-    text = exchange.query.get("resourceVersion", "")
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit():
-        message = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        raise errors.bad_request(message)
-    return int(text)
-
-
-def limit_of(exchange: Exchange) -> int:
-    text = exchange.query.get("limit", "")
-    if not text:
-        return 0
-    try:
-        return max(0, int(text))
-    except ValueError:
-        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+    """Ignore, Warn or Strict; what else was asked for, `write_of` has refused."""
+    return exchange.query.get("fieldValidation", "") or "Warn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +80,8 @@ def selection(exchange: Exchange, info: ResourceInfo, indexer: Indexer) -> Selec
     name = exchange.target.name
     if not label_text and not field_text and not name:
         return EVERYTHING
+    if name and field_text and selected_name(field_text) != name:
+        raise errors.bad_request("fieldSelector metadata.name doesn't match requested name")
     try:
         labels, fields = parse_labels(label_text), parse_fields(field_text)
     except ValueError as error:
@@ -166,4 +134,4 @@ def _unknown_field(info: ResourceInfo, name: str, own: bool) -> str:
     return f'"{name}" is not a known field selector: only "metadata.name", "metadata.namespace"'
 
 
-__all__ = ["Core", "field_validation", "is_true", "limit_of", "revision_of", "selection", "write_of"]
+__all__ = ["Core", "field_validation", "selection", "write_of"]

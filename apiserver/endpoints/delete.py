@@ -11,6 +11,8 @@ from apiserver.endpoints import body
 from apiserver.endpoints.core import Core, write_of
 from apiserver.endpoints.exchange import Exchange
 from apiserver.endpoints.list import read_page
+from apiserver.endpoints.path import is_true
+from apiserver.endpoints.queries import number_of
 from apiserver.registry import deletion, traits
 from apiserver.registry.writer import Write, Written
 from apiserver.storage.cache import Entry
@@ -50,24 +52,23 @@ def success(info: ResourceInfo, entry: Entry) -> JSON:
 
 
 async def read_options(exchange: Exchange, write: Write) -> deletion.Options:
-    """DeleteOptions from the body, or from the query where there is no body."""
+    """DeleteOptions from the body, or from the query where there is no body. Raises StatusError 400 and 422."""
     data = await body.read(exchange, MAX_OPTIONS_BYTES)
     given: JSON = {}
-    if data.strip():
+    if data:
         given = schema.decode_options("DeleteOptions", data, body.object_media_type(exchange)).obj
-        if "All" in (given.get("dryRun") or ()):
-            write.dry_run = True
+        write.dry_run = write.dry_run or bool(given.get("dryRun"))
     else:
         query = exchange.query
-        if "gracePeriodSeconds" in query:
-            try:
-                given["gracePeriodSeconds"] = int(query["gracePeriodSeconds"])
-            except ValueError:
-                raise errors.bad_request("gracePeriodSeconds is not a whole number") from None
+        if (grace := number_of(exchange, "gracePeriodSeconds")) is not None:
+            given["gracePeriodSeconds"] = grace
         if "propagationPolicy" in query:
             given["propagationPolicy"] = query["propagationPolicy"]
         if "orphanDependents" in query:
-            given["orphanDependents"] = query["orphanDependents"] != "false"
+            given["orphanDependents"] = is_true(query["orphanDependents"])
+        wanted = {name: query[name] for name in ("uid", "resourceVersion") if query.get(name)}
+        if wanted:
+            given["preconditions"] = wanted
     write.options = {**given, **({"dryRun": ["All"]} if write.dry_run else {})}
     return deletion.parse_options(given)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from apimachinery import errors
 from apimachinery.resources import ResourceInfo
-from apiserver.endpoints.core import Core, revision_of
+from apiserver.endpoints.core import Core
 from apiserver.endpoints.exchange import Exchange
+from apiserver.endpoints.queries import revision_of
 from apiserver.registry.versions import is_cached_version
 from apiserver.storage.cache import Entry
 

@@ -30,10 +30,10 @@ async def patch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     supported = supported_types(core.catalog.is_builtin(info))
     if media not in supported or media == APPLY_CBOR:
         raise errors.unsupported_media_type(supported)
+    write = write_of(exchange)
     if "force" in exchange.query and media != APPLY:
         problem = fields.forbidden(fields.Path("force"), "may not be specified for non-apply patch")
         raise errors.invalid("meta.k8s.io", "PatchOptions", "", [problem])
-    write = write_of(exchange)
     mode = field_validation(exchange)
     data = await body.read(exchange)
     if media == APPLY:

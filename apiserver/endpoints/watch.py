@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from apimachinery import errors, protobuf
 from apimachinery.resources import ResourceInfo
 from apiserver.endpoints.accept import JSON, PROTOBUF
-from apiserver.endpoints.core import Core, is_true, revision_of, selection
+from apiserver.endpoints.core import Core, selection
 from apiserver.endpoints.exchange import Exchange
-from apiserver.endpoints.list import refused_option
+from apiserver.endpoints.queries import list_options
 from apiserver.endpoints.render import Renderer
 from apiserver.storage.cache import Change, Entry, ResourceCache
 from apiserver.storage.watchers import Group, Watcher
@@ -26,9 +26,10 @@ STALL_SECONDS = 60.0
 
 async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     shape = exchange.choose(watch=True)
-    query = exchange.query
-    revision, initial = revision_of(exchange), is_true(query.get("sendInitialEvents"))
-    check_options(query, initial)
+    options = list_options(exchange, watch=True)
+    revision = options.revision
+    # Who names no revision begins with the state, as if sendInitialEvents were set.
+    initial = not revision if options.initial is None else options.initial
     cache, hub = core.feed.cache(info), core.feed.hub(info)
     chosen = selection(exchange, info, cache.indexer)
     matches = chosen.matches
@@ -36,18 +37,16 @@ async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     renderer = core.renderer(exchange, info)
     if shape.media_type == PROTOBUF and not protobuf.knows(info.group, info.version, info.kind):
         raise errors.not_acceptable((JSON,))
-    timeout = timeout_of(core, query)
+    timeout = timeout_of(core, options.timeout)
     if revision is None:
         await core.feed.fresh(cache)
     elif revision:
         await core.feed.reached(revision, cache)
     changes: list[Change] | None = []
     entries: Iterable[Entry] = ()
-    if initial or not revision:
-        if initial or "sendInitialEvents" not in query:
-            entries = cache.whole(namespace) if chosen.hint is None else cache.hinted(namespace, "", chosen.hint)
-            entries = list(entries)
-    else:
+    if initial:
+        entries = list(cache.whole(namespace) if chosen.hint is None else cache.hinted(namespace, "", chosen.hint))
+    elif revision:
         changes = cache.since(revision)
         if changes is None:
             raise errors.expired(f"too old resource version: {revision} ({cache.floor})")
@@ -66,7 +65,7 @@ async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     group = hub.join(view, make, watcher)
     past = chunks(group.initial(watcher, entries, changes or ()))
     past = itertools.chain([next(past, b"")], past)  # what comes first must be rendered before anything live
-    stream = Stream(core, exchange, cache, watcher, renderer, timeout, is_true(query.get("allowWatchBookmarks")))
+    stream = Stream(core, exchange, cache, watcher, renderer, timeout, options.bookmarks)
     try:
         await stream.run(
             past,
@@ -77,29 +76,9 @@ async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
         hub.leave(view, watcher)
 
 
-def check_options(query: dict[str, str], initial: bool) -> None:
-    match = query.get("resourceVersionMatch", "")
-    if "sendInitialEvents" in query:
-        if match != "NotOlderThan":
-            raise refused_option(
-                "resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            )
-    elif match:
-        raise refused_option(
-            "resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        )
-    if query.get("continue"):
-        raise refused_option("continue", "continue is forbidden for watch")
-
-
-def timeout_of(core: Core, query: dict[str, str]) -> float:
-    try:
-        asked = int(query.get("timeoutSeconds", "0") or 0)
-    except ValueError:
-        raise errors.bad_request("timeoutSeconds is not a whole number") from None
-    if asked > 0:
-        return float(asked)
-    return core.min_request_timeout * (1.0 + core.rng.random())
+def timeout_of(core: Core, asked: int) -> float:
+    """A negative time is over at once."""
+    return float(max(0, asked)) if asked else core.min_request_timeout * (1.0 + core.rng.random())
 
 
 def chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:

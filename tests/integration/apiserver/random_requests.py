@@ -151,7 +151,7 @@ class Requests:
         return self._spoiled(request) if self.rng.random() < 0.08 else request
 
     def saw(self, obj: Any) -> None:
-        if isinstance(obj, dict) and isinstance(obj.get("metadata"), dict) and obj["metadata"].get("uid"):
+        if isinstance(obj, dict) and isinstance(obj.get("metadata"), dict) and obj["metadata"].get("name"):
             kept = self.seen.setdefault(f"{obj.get('apiVersion')}/{obj.get('kind')}", deque(maxlen=20))
             kept.append(obj)
 

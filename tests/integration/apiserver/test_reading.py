@@ -127,8 +127,10 @@ def test_a_streamed_list_ends_in_its_bookmark(api: httpx.Client, namespace: str)
 def test_a_watch_ends_in_time_with_a_bookmark(api: httpx.Client, namespace: str) -> None:
     path = fill(api, namespace, 1)
     found = list(events(api, path, resourceVersion="0", allowWatchBookmarks="true", timeoutSeconds="1"))
-    assert [one["type"] for one in found] == ["ADDED", "BOOKMARK"]
-    assert found[1]["object"]["kind"] == "ConfigMap"
+    assert [one["type"] for one in found] == ["ADDED", "BOOKMARK", "BOOKMARK"]
+    first, last = (one["object"]["metadata"] for one in found[1:])
+    assert first["annotations"] == {"k8s.io/initial-events-end": "true"}  # it began with the state
+    assert "annotations" not in last
 
 
 def test_a_watched_table_tells_its_columns_once(api: httpx.Client, namespace: str) -> None:

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import structs
+
 from apimachinery.errors import StatusError
 from component_base.clock import Clock
 from controller_manager.garbage_collector.graph import FOREGROUND, ORPHAN, Graph, Partial, Vertex
@@ -114,6 +116,9 @@ class GarbageCollector:
             # Somebody still needs it: only the references that lead nowhere go.
             await self._remove_references(vertex, [*dangling, *waiting])
             return
+        if waiting and self._closes_a_circle(vertex):
+            await self._stop_blocking(vertex)
+            return  # the change brings it back here
         if vertex.is_deleting:
             return
         if (waiting and vertex.dependents) or FOREGROUND in vertex.meta.finalizers:
@@ -169,6 +174,16 @@ class GarbageCollector:
     async def _remove_references(self, vertex: Vertex, gone: list[OwnerReference]) -> None:
         uids = {owner.uid for owner in gone}
         await self._keep_references(vertex, [o for o in vertex.owners if o.uid not in uids])
+
+    def _closes_a_circle(self, vertex: Vertex) -> bool:
+        """Whether those it waits for may wait for it. Also true of mere chains, where it costs one patch."""
+        below = (self._graph.vertices.get(uid) for uid in vertex.dependents)
+        return any(owner.blockOwnerDeletion for owner in vertex.owners) and any(
+            dependent is not None and dependent.waits_for_dependents for dependent in below
+        )
+
+    async def _stop_blocking(self, vertex: Vertex) -> None:
+        await self._keep_references(vertex, [structs.replace(o, blockOwnerDeletion=False) for o in vertex.owners])
 
     async def _keep_references(self, vertex: Vertex, kept: list[OwnerReference]) -> None:
         references = [

@@ -63,8 +63,9 @@ class Graph:
         if vertex is None:
             vertex = self.vertices[meta.uid] = Vertex(meta.uid, collection, meta)
             before: set[str] = set()
+            blocked: set[str] = set()
         else:
-            before = {owner.uid for owner in vertex.owners}
+            before, blocked = {owner.uid for owner in vertex.owners}, _blocked(vertex)
             vertex.collection, vertex.meta = collection, meta
         after = {owner.uid for owner in vertex.owners}
         for gone in before - after:
@@ -75,10 +76,10 @@ class Graph:
                 virtual = Meta(name=owner.name, namespace=meta.namespace, uid=owner.uid)
                 above = self.vertices[owner.uid] = Vertex(owner.uid, "", virtual)
             above.dependents.add(meta.uid)
-        return self._to_look_at(vertex, before - after)
+        return self._to_look_at(vertex, (before - after) | (blocked - _blocked(vertex)))
 
-    def _to_look_at(self, vertex: Vertex, left_owners: set[str]) -> set[str]:
-        wanted = {uid for uid in left_owners if (o := self.vertices.get(uid)) and o.waits_for_dependents}
+    def _to_look_at(self, vertex: Vertex, freed_owners: set[str]) -> set[str]:
+        wanted = {uid for uid in freed_owners if (o := self.vertices.get(uid)) and o.waits_for_dependents}
         if vertex.waits_for_dependents or vertex.orphans_dependents:
             wanted.add(vertex.uid)
             wanted |= vertex.dependents
@@ -125,3 +126,7 @@ class Graph:
             if any(o.uid == vertex.uid and o.blockOwnerDeletion for o in dependent.owners):
                 found.append(dependent)
         return found
+
+
+def _blocked(vertex: Vertex) -> set[str]:
+    return {owner.uid for owner in vertex.owners if owner.blockOwnerDeletion}

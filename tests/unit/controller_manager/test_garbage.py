@@ -133,3 +133,24 @@ async def test_orphaning_takes_the_references_off_before_the_owner_goes() -> Non
     first, second = await world.look_at("uid-set")
     assert (first[1], first[2]["metadata"]["ownerReferences"]) == ("a", None)
     assert (second[1], second[2]["metadata"]["finalizers"]) == ("set", None)
+
+
+async def test_objects_that_own_each_other_in_a_circle_do_not_wait_for_ever() -> None:
+    world = World()
+    world.graph.observe(SETS, meta("b", "a"))
+    world.graph.observe(SETS, meta("c", "b"))
+    world.graph.observe(SETS, meta("a", "c", finalizers=[FOREGROUND], deleting=True))
+    ((method, name, options),) = await world.look_at("uid-b")
+    assert (method, name, options["propagationPolicy"]) == ("DELETE", "b", "Foreground")
+    world.graph.observe(SETS, meta("b", "a", finalizers=[FOREGROUND], deleting=True))
+    ((method, name, body),) = await world.look_at("uid-c")
+    (reference,) = body["metadata"]["ownerReferences"]
+    assert (method, name, reference["name"]) == ("PATCH", "c", "b")
+    assert not reference.get("blockOwnerDeletion")
+
+    freed = meta("c", "b")
+    freed.ownerReferences[0] = OwnerReference("apps/v1", "ReplicaSet", "b", "uid-b", True, False)
+    assert world.graph.observe(SETS, freed) == {"uid-b", "uid-c"}
+    asked = await world.look_at("uid-b", "uid-c")
+    assert [(m, n) for m, n, _ in asked] == [("PATCH", "b"), ("DELETE", "c")]
+    assert asked[0][2]["metadata"]["finalizers"] is None

@@ -3,6 +3,7 @@
 - `scope["extensions"]["skiff.tls"]["client_certificate"]`: DER of the verified client certificate, None without one.
 - `scope["extensions"]["skiff.upgrade"]`, an `Upgrade` when the client asks for one: `await hijack()` gives the raw
   connection after the request head. Whoever takes it answers on it; until then the request is like any other.
+- `scope["extensions"]["skiff.answer"]`, the `Cycle`, for who has a whole answer at hand.
 - Heads that are too large, or arrive too slowly, end the connection.
 """
 
@@ -10,14 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import logging
+import urllib.parse
+from collections import deque
 from typing import Any
 
 import httptools
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, service_unavailable
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from component_base.clock import Clock
+from serving.cycle import App, Cycle
+
+log = logging.getLogger(__name__)
 
 #: As Go's http.Server by default, which upstream keeps.
 MAX_HEAD_BYTES = 1024 * 1024
@@ -25,6 +33,7 @@ MAX_HEAD_BYTES = 1024 * 1024
 HEAD_SECONDS = 32.0
 #: What an upgraded connection may hold before somebody takes it.
 MAX_UNTAKEN_BYTES = 256 * 1024
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
 class ServiceState(ServerState):
@@ -34,13 +43,17 @@ class ServiceState(ServerState):
         super().__init__()
         self.clock = clock
         self.taken: set[asyncio.StreamWriter] = set()
-        self._second = 0
+        self._second = -1
+        self._date = b""
 
-    def refresh_date(self) -> None:
+    @property
+    def date(self) -> bytes:
+        """The header line."""
         second = int(self.clock.now())
         if second != self._second:
             self._second = second
-            self.default_headers = [(b"date", email.utils.formatdate(second, usegmt=True).encode())]
+            self._date = b"date: %b\r\n" % email.utils.formatdate(second, usegmt=True).encode()
+        return self._date
 
 
 class Upgrade:
@@ -55,6 +68,11 @@ class Upgrade:
 
 
 class ServiceProtocol(HttpToolsProtocol):
+    """Of uvicorn's own the connection's life is kept; requests and answers are `Cycle`s."""
+
+    cycle: Cycle | None  # type: ignore[assignment]
+    pipeline: deque[Cycle]  # type: ignore[assignment]
+
     def __init__(
         self,
         config: Config,
@@ -64,9 +82,13 @@ class ServiceProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._state = server_state
-        self._certificate: bytes | None = None
+        self._extensions: dict[str, Any] = {}
+        self._url = b""
         self._head_bytes = 0
+        self._in_head = True
         self._head_timer: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0
         self._upgrading = False
         self._untaken = bytearray()
 
@@ -75,13 +97,22 @@ class ServiceProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         ssl_object = transport.get_extra_info("ssl_object")
-        if ssl_object is not None:
-            self._certificate = ssl_object.getpeercert(binary_form=True)
+        certificate = ssl_object.getpeercert(binary_form=True) if ssl_object is not None else None
+        self._extensions = {"skiff.tls": {"client_certificate": certificate}}
         self._watch_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_watching_head()
-        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        self.connections.discard(self)
+        for cycle in (self.cycle, *self.pipeline):
+            if cycle is not None:
+                cycle.disconnected = cycle.disconnected or not cycle.response_complete
+                cycle.wake()
+        self.flow.resume_writing()
+        if exc is None:
+            self.transport.close()
+        self.parser = None  # type: ignore[assignment]
 
     def eof_received(self) -> None:
         return None
@@ -90,16 +121,23 @@ class ServiceProtocol(HttpToolsProtocol):
         if self._upgrading:
             self._keep(data)
             return
-        self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._upgrading = True
             self._keep(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError:
-            self._refuse(431, "the request head is too large")
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(431, "the request head is too large")
+            else:
+                self._refuse(400, "the request's URL cannot be read")
         except httptools.HttpParserError:
             self._refuse(400, "the request is not valid HTTP/1.1")
+        if self._in_head:
+            if self._head_timer is None:
+                self._watch_head()
+        elif self._head_timer is not None:
+            self._stop_watching_head()
 
     def _keep(self, data: bytes) -> None:
         self._untaken += data
@@ -115,21 +153,24 @@ class ServiceProtocol(HttpToolsProtocol):
         self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()
 
-    # Request heads
+    # Requests
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self._in_head = True
+        self._url = b""
         self._head_bytes = 0
-        self.scope["extensions"] = {"skiff.tls": {"client_certificate": self._certificate}}
-        if self._head_timer is None:
-            self._watch_head()
+        self.headers = []
+        self.expect_100_continue = False
 
     def on_url(self, url: bytes) -> None:
-        super().on_url(url)
+        self._url += url
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
         self._count(len(name) + len(value))
 
     def _count(self, size: int) -> None:
@@ -138,21 +179,97 @@ class ServiceProtocol(HttpToolsProtocol):
             raise ValueError("request head too large")
 
     def on_headers_complete(self) -> None:
-        self._stop_watching_head()
-        self._state.refresh_date()
-        if upgrade := self._get_upgrade():
-            extensions: dict[str, Any] = self.scope["extensions"]
+        self._in_head = False
+        version = self.parser.get_http_version()
+        extensions = self._extensions.copy()
+        keep_alive = version != "1.0" and self.parser.should_keep_alive()
+        if upgrade := self._get_upgrade() if self.parser.should_upgrade() else None:
             extensions["skiff.upgrade"] = Upgrade(self, upgrade.decode("latin-1"))
-        super().on_headers_complete()
-        if upgrade:
-            self.cycle.keep_alive = False  # the parser has left HTTP, whatever the answer will be
+            keep_alive = False  # the parser has left HTTP, whatever the answer will be
+        cycle = Cycle(self, self._scope(version, extensions), keep_alive, self.expect_100_continue)
+        extensions["skiff.answer"] = cycle
+        before, self.cycle = self.cycle, cycle
+        if before is None or before.response_complete:
+            self._start(cycle)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft(cycle)
+
+    def _scope(self, version: str, extensions: dict[str, Any]) -> dict[str, Any]:
+        raw_path, query = _split(self._url)
+        path = raw_path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+            "headers": self.headers,
+            "method": self.parser.get_method().decode("ascii"),
+            "path": urllib.parse.unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "extensions": extensions,
+        }
+
+    def _start(self, cycle: Cycle) -> None:
+        app: App = self.app
+        if self.limit_concurrency is not None and (
+            len(self.connections) >= self.limit_concurrency or len(self.tasks) >= self.limit_concurrency
+        ):
+            log.warning("refusing a request: %d are under way already", self.limit_concurrency)
+            app = service_unavailable
+        self.tasks.add(self.loop.create_task(cycle.run(app)))
+
+    def on_body(self, body: bytes) -> None:
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return
+        cycle.body = cycle.body + body if cycle.body else body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.wake()
+
+    def on_message_complete(self) -> None:
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return
+        cycle.more_body = False
+        cycle.wake()
+
+    @property
+    def date(self) -> bytes:
+        return self._state.date
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._stop_watching_head()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start(self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._maybe_idle)
 
-    def _should_upgrade(self) -> bool:
-        return False
+    # Time limits. Timers are set rarely and look at the clock when they fire, as most requests are over long before.
+
+    def _maybe_idle(self) -> None:
+        self._idle_timer = None
+        if self.cycle is None or not self.cycle.response_complete:
+            return  # the end of its answer sets the timer again
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._idle_timer = self.loop.call_later(left, self._maybe_idle)
+        else:
+            self.transport.close()
+
+    def _unset_keepalive_if_required(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
 
     def _watch_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
@@ -171,6 +288,7 @@ class ServiceProtocol(HttpToolsProtocol):
     def hand_over(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self.transport.is_closing():
             raise ConnectionResetError("the client has gone before its connection was upgraded")
+        assert self.cycle is not None
         self.cycle.disconnected = True  # nothing more is written on behalf of the request
         self.connections.discard(self)
         self._stop_watching_head()
@@ -191,5 +309,14 @@ class ServiceProtocol(HttpToolsProtocol):
         """The server stops: whatever runs for this connection is cut without an answer."""
         if self.cycle is not None:
             self.cycle.disconnected = True
-            self.cycle.message_event.set()
+            self.cycle.wake()
         self.transport.close()
+
+
+def _split(url: bytes) -> tuple[bytes, bytes]:
+    """Path and query."""
+    if url[:1] == b"/" and b"#" not in url:
+        path, _, query = url.partition(b"?")
+        return path, query
+    parsed = httptools.parse_url(url)
+    return parsed.path, parsed.query or b""

@@ -133,6 +133,11 @@ class Exchange:
             else:
                 body = gzip.compress(body, 1)
             headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+        whole = self._whole
+        if whole is not None and not whole.is_paused:
+            self.status, self.started = status, True
+            whole.respond(status, headers, body)
+            return
         headers.append((b"content-length", b"%d" % len(body)))
         await self.begin(status, headers)
         await self.send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
@@ -173,15 +178,15 @@ class Exchange:
     async def answer_object(self, status: int, obj: Any, extra: Iterable[Header] = ()) -> None:
         await self.answer_json(status, orjson.dumps(obj), extra)
 
+    async def answer_no_page(self) -> None:
+        """For paths outside the API; clients turn it into the sentence they print."""
+        await self.answer(404, NO_PAGE, TEXT, [(b"x-content-type-options", b"nosniff")])
+
     async def refuse(self, error: StatusError) -> None:
         if error.code == 406:
             self.representation = PLAIN
         if self.representation is PLAIN:  # refused before a form was chosen
             self.representation = Representation(pretty=pretty_wanted(self.query, self.headers.get("user-agent", "")))
-    async def answer_no_page(self) -> None:
-        """For paths outside the API; clients turn it into the sentence they print."""
-        await self.answer(404, NO_PAGE, TEXT, [(b"x-content-type-options", b"nosniff")])
-
         extra: list[Header] = []
         if error.retry_after and error.code in (429, 503, 500, 504):
             extra.append((b"retry-after", b"%d" % error.retry_after))

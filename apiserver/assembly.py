@@ -74,7 +74,7 @@ class Assembly:
         authenticator = authn.build(values, self.objects, clock)
         authorizer = modes.build(values, self.objects)
         self._webhooks = WebhookClient(ServiceResolver(self.objects, rng))
-        asking = webhooks.makers(self.objects, self._webhooks, self.catalog, clock)
+        asking = webhooks.makers(self.objects, self._webhooks, self.catalog, clock, authorizer)
         self.writer.admission = admission.build(values, self.objects, authorizer, clock, rng, asking)
         external = f"{values['external-hostname'] or chosen.address}:{chosen.port}"
         signed = tokens.build(

@@ -13,7 +13,7 @@ from apimachinery.cel.lexer import issue
 from apimachinery.cel.library import Function, Library, Overload
 from apimachinery.cel.parser import parse
 from apimachinery.cel.plan import BUDGET, Frame, Planner
-from apimachinery.cel.types import Kind, Provider, Type
+from apimachinery.cel.types import Provider, Type
 
 #: What one evaluation may cost; about a tenth of a second upstream.
 PER_CALL_LIMIT = 1_000_000
@@ -54,7 +54,7 @@ class Environment:
     def compile(self, text: str, wanted: Type | None = None) -> Program:
         """Raises CelSyntaxError, or CelTypeError where names and types do not fit."""
         tree = self.checked(text)
-        if wanted is not None and tree.type.kind not in {wanted.kind, Kind.DYN}:
+        if wanted is not None and tree.type != wanted:
             raise WrongResult(text, tree.type)
         return Program(text, tree)
 

@@ -17,8 +17,8 @@ from apimachinery.schema.decode import typed
 from apimachinery.schema.nodes import DecodeError
 from apimachinery.selectors import Selector
 from apiserver.admission import webhook_metrics as metrics
-from apiserver.admission.chain import Plugin, known
-from apiserver.ports import AdmissionRequest, Objects, Operation
+from apiserver.admission.chain import Plugin, known, refuse
+from apiserver.ports import AdmissionRequest, Authorizer, Objects, Operation
 from apiserver.registry.catalog import Catalog
 from apiserver.webhooks import review
 from apiserver.webhooks.client import WebhookClient, WebhookError, hook_of
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 JSON = dict[str, Any]
 #: Decides about the match conditions of a webhook: the object and the old one as the webhook would see them.
-Conditions = Callable[[Webhook, AdmissionRequest, JSON | None, JSON | None], Awaitable[bool]]
+Conditions = Callable[[Invocation, AdmissionRequest, JSON | None, JSON | None], Awaitable[bool]]
 
 
 class CallFailed(Exception):
@@ -63,7 +63,7 @@ class Caller:
         if not hook.conditions:
             return True
         obj, old = self.seen(invocation, request, request.obj), self.seen(invocation, request, request.old)
-        return await self._conditions(hook, request, obj, old)
+        return await self._conditions(invocation, request, obj, old)
 
     async def _in_namespace(self, selector: Selector, request: AdmissionRequest) -> bool:
         is_namespace = request.info.group_resource == "namespaces"
@@ -197,13 +197,13 @@ class ValidatingWebhooks(Webhooks):
 
 
 def makers(
-    objects: Objects, client: WebhookClient, catalog: Catalog, clock: Clock
+    objects: Objects, client: WebhookClient, catalog: Catalog, clock: Clock, authorizer: Authorizer
 ) -> Mapping[str, Callable[[], Plugin]]:
     """Of both plugins, for the chain."""
 
     def caller(plural: str) -> Caller:
         hooks = Hooks(objects, plural, lambda: catalog, lambda: catalog.generation)
-        return Caller(hooks, objects, client, evaluate, clock)
+        return Caller(hooks, objects, client, conditions_by(authorizer), clock)
 
     return {
         MutatingWebhooks.name: lambda: MutatingWebhooks(caller("mutatingwebhookconfigurations")),
@@ -211,10 +211,23 @@ def makers(
     }
 
 
-async def evaluate(hook: Webhook, request: AdmissionRequest, obj: JSON | None, old: JSON | None) -> bool:
-    """Whether the match conditions let the webhook be asked."""
-    del hook, request, obj, old
-    return True
+def conditions_by(authorizer: Authorizer) -> Conditions:
+    """Evaluates match conditions; expressions may ask the authorizer."""
+
+    async def match(invocation: Invocation, request: AdmissionRequest, obj: JSON | None, old: JSON | None) -> bool:
+        # Most clusters have no match conditions: the language is loaded for those that do.
+        from apiserver.admission.policies.bindings import conditions_match
+
+        hook = invocation.hook
+        found = await conditions_match(
+            hook.compiled_conditions(), request, invocation.info, (obj, old), authorizer, fail=not hook.ignore_failures
+        )
+        if found.error:
+            log.warning("match conditions of webhook %s failed, the request is refused: %s", hook.name, found.error)
+            raise refuse(request, found.error)
+        return found.matches
+
+    return match
 
 
 class Turn:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apimachinery import resources
 from apimachinery.resources import ResourceInfo
 from apimachinery.selectors import EVERYTHING, Selector, from_label_selector
 from apiserver.ports import Objects, Operation
+
+if TYPE_CHECKING:
+    from apimachinery.cel.admission import MatchConditions
 
 JSON = dict[str, Any]
 REGISTRATION = "admissionregistration.k8s.io"
@@ -49,6 +52,15 @@ class Webhook:
     side_effects: str = "None"
     versions: tuple[str, ...] = ("v1",)
     timeout: float = DEFAULT_SECONDS
+    _compiled: list[MatchConditions] = field(default_factory=list, compare=False)
+
+    def compiled_conditions(self) -> MatchConditions:
+        """Compiled when they are first looked at, and kept as long as the configuration is."""
+        if not self._compiled:
+            from apimachinery.cel.admission import MatchConditions
+
+            self._compiled.append(MatchConditions(self.conditions))
+        return self._compiled[0]
 
     @property
     def key(self) -> tuple[str, str, int]:

@@ -53,8 +53,14 @@ def review_of(request: AdmissionRequest, invocation: Invocation, obj: JSON | Non
     """`obj` and `old` are in the version in which the webhook sees them. Raises BadReview."""
     version = version_of(invocation.hook.versions)
     uid = str(uuid.uuid4())
-    seen, asked = invocation.info, request.info
-    body: JSON = {"uid": uid, "kind": _kind(request, seen), "resource": _resource(seen)}
+    body = {"uid": uid, **attributes(request, invocation.info), "object": obj, "oldObject": old}
+    return Review(uid, version, {"kind": "AdmissionReview", "apiVersion": f"{GROUP}/{version}", "request": body})
+
+
+def attributes(request: AdmissionRequest, seen: ResourceInfo) -> JSON:
+    """All that a review says of a request but its objects; `seen` is the version of the resource it is shown in."""
+    asked = request.info
+    body: JSON = {"kind": _kind(request, seen), "resource": _resource(seen)}
     if request.subresource:
         body["subResource"] = request.subresource
     body["requestKind"], body["requestResource"] = _kind(request, asked), _resource(asked)
@@ -67,12 +73,10 @@ def review_of(request: AdmissionRequest, invocation: Invocation, obj: JSON | Non
     body |= {
         "operation": request.operation.value,
         "userInfo": _user_info(request),
-        "object": obj,
-        "oldObject": old,
         "dryRun": request.dry_run,
         "options": _options(request),
     }
-    return Review(uid, version, {"kind": "AdmissionReview", "apiVersion": f"{GROUP}/{version}", "request": body})
+    return body
 
 
 def namespace_of(request: AdmissionRequest) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from apimachinery.cel.libraries.authorizer import AUTHORIZER
 from apimachinery.cel.libraries.optionals import OPTIONALS
 from apimachinery.cel.libraries.standard import STANDARD
 
-LIBRARIES = (STANDARD, OPTIONALS)
+LIBRARIES = (STANDARD, OPTIONALS, AUTHORIZER)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from apimachinery.gvk import join_api_version
 from apimachinery.resources import ResourceInfo, SubresourceInfo
@@ -16,13 +16,33 @@ def api_versions(server_address: str) -> JSON:
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses}
 
 
-def group_list(catalog: Catalog) -> JSON:
-    groups = [_group(name, versions) for name, versions in catalog.groups() if name]
+Groups = list[tuple[str, list[str]]]
+
+
+class Others(Protocol):
+    """The group versions that other servers answer."""
+
+    @property
+    def generation(self) -> int:
+        """Changes whenever they do."""
+        ...
+
+    def order(self, groups: Groups) -> Groups:
+        """All groups in discovery's order, those of the others added."""
+        ...
+
+    def version(self, group: str, version: str) -> JSON | None:
+        """An entry of aggregated discovery, None for a version that is answered here."""
+        ...
+
+
+def group_list(served: Groups) -> JSON:
+    groups = [_group(name, versions) for name, versions in served if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
-def group(catalog: Catalog, name: str) -> JSON | None:
-    for known, versions in catalog.groups():
+def group(served: Groups, name: str) -> JSON | None:
+    for known, versions in served:
         if known == name and name:
             return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, versions)}
     return None
@@ -73,14 +93,17 @@ def _subresource(info: ResourceInfo, one: SubresourceInfo) -> JSON:
     return described
 
 
-def aggregated(catalog: Catalog, legacy: bool, version: str) -> JSON:
+def aggregated(catalog: Catalog, served: Groups, others: Others | None, legacy: bool, version: str) -> JSON:
     """All groups (or the core one) with their resources: one request instead of one per group version."""
     items = []
-    for name, versions in catalog.groups():
+    for name, versions in served:
         if bool(name) is legacy:
             continue
         metadata: JSON = {"name": name, "creationTimestamp": None} if name else {"creationTimestamp": None}
-        listed = [_aggregated_version(catalog, name, one) for one in versions]
+        listed = [
+            (others.version(name, one) if others else None) or _aggregated_version(catalog, name, one)
+            for one in versions
+        ]
         items.append({"metadata": metadata, "versions": listed})
     return {
         "kind": "APIGroupDiscoveryList",

@@ -17,11 +17,12 @@ _AGGREGATED = "apidiscovery.k8s.io"
 class Discovery:
     """Documents are encoded once for each state of the catalog."""
 
-    def __init__(self, catalog: Catalog, server_address: str) -> None:
+    def __init__(self, catalog: Catalog, server_address: str, others: documents.Others | None = None) -> None:
         self._catalog = catalog
+        self._others = others
         self._address = server_address
         self._cache: dict[tuple[str, str], tuple[bytes, str]] = {}
-        self._generation = -1
+        self._generation = (-1, -1)
 
     async def __call__(self, exchange: Exchange) -> bool:
         """Whether the path was one of discovery's."""
@@ -46,9 +47,10 @@ class Discovery:
         return True
 
     def _document(self, path: str, parts: list[str], version: str) -> tuple[bytes, str]:
-        if self._generation != self._catalog.generation:
+        generation = (self._catalog.generation, self._others.generation if self._others else 0)
+        if self._generation != generation:
             self._cache.clear()
-            self._generation = self._catalog.generation
+            self._generation = generation
         found = self._cache.get((path, version))
         if found is None:
             body = orjson.dumps(self._build(parts, version))
@@ -57,14 +59,17 @@ class Discovery:
 
     def _build(self, parts: list[str], version: str) -> documents.JSON:
         legacy = parts[0] == "api"
+        served = self._catalog.groups()
+        if self._others is not None:
+            served = self._others.order(served)
         if version:
-            return documents.aggregated(self._catalog, legacy, version)
+            return documents.aggregated(self._catalog, served, self._others, legacy, version)
         if len(parts) == 1:
-            return documents.api_versions(self._address) if legacy else documents.group_list(self._catalog)
+            return documents.api_versions(self._address) if legacy else documents.group_list(served)
         if legacy:
             found = documents.resource_list(self._catalog, "", parts[1])
         elif len(parts) == 2:
-            found = documents.group(self._catalog, parts[1])
+            found = documents.group(served, parts[1])
         else:
             found = documents.resource_list(self._catalog, parts[1], parts[2])
         if found is None:

@@ -31,6 +31,10 @@ _TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."
 _ALWAYS_OPEN = frozenset(("/healthz", "/livez", "/readyz"))
 
 
+#: Who answers a request in the place of this server, None where it does so itself.
+Elsewhere = Callable[[Exchange], Callable[[Exchange], Awaitable[None]] | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     reads: int = 400
@@ -46,12 +50,14 @@ class ApiServer:
         authorizer: Authorizer,
         shell: Callable[[Exchange], Awaitable[None]],
         limits: Limits,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._core = core
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._shell = shell
         self._limits = limits
+        self._elsewhere = elsewhere
         self._reading = 0
         self._writing = 0
 
@@ -96,7 +102,9 @@ class ApiServer:
         target = exchange.target
         if target.path.rstrip("/") not in _ALWAYS_OPEN:
             await self._may(exchange.user, exchange)
-        if target.is_resource:
+        if self._elsewhere is not None and (answer := self._elsewhere(exchange)) is not None:
+            await answer(exchange)
+        elif target.is_resource:
             await api.dispatch(self._core, exchange)
         else:
             await self._shell(exchange)

@@ -20,7 +20,8 @@ DROPPED = frozenset({b"authorization", b"cookie", b"host", b"proxy-authorization
 DROPPED_PREFIXES = (b"impersonate-", b"x-remote-")
 BEARER_PROTOCOL = b"base64url.bearer.authorization.k8s.io."
 
-Headers = list[tuple[bytes, bytes]]
+Header = tuple[bytes, bytes]
+Headers = list[Header]
 
 
 async def splice(transport: Transport, target: Target, scope: Scope) -> None:
@@ -28,10 +29,17 @@ async def splice(transport: Transport, target: Target, scope: Scope) -> None:
     upgrade = scope.get("extensions", {}).get("skiff.upgrade")
     if upgrade is None:
         raise errors.bad_request("Upgrade request required")
-    far_reader, far_writer = await transport.open(target)
+    await join(await transport.open(target), scope, target)
+
+
+async def join(
+    far: tuple[asyncio.StreamReader, asyncio.StreamWriter], scope: Scope, target: Target, extra: Iterable[Header] = ()
+) -> None:
+    """Joins the client's connection to one that is open; `extra` headers are added to the request's head."""
+    far_reader, far_writer = far
     try:
-        far_writer.write(request_head(scope, target))
-        near_reader, near_writer = await upgrade.hijack()
+        far_writer.write(request_head(scope, target, extra))
+        near_reader, near_writer = await scope["extensions"]["skiff.upgrade"].hijack()
         for writer in (near_writer, far_writer):
             watch_peer(writer)
         try:
@@ -75,9 +83,9 @@ async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
         return
 
 
-def request_head(scope: Scope, target: Target) -> bytes:
+def request_head(scope: Scope, target: Target, extra: Iterable[Header] = ()) -> bytes:
     lines = [f"{scope['method']} {target.path} HTTP/1.1".encode(), b"Host: " + target.authority.encode()]
-    lines += [name + b": " + value for name, value in forwarded(scope["headers"])]
+    lines += [name + b": " + value for name, value in (*forwarded(scope["headers"]), *extra)]
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 

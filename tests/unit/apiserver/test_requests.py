@@ -102,7 +102,7 @@ def test_discovery_forms() -> None:
     assert aggregated_version(both) == "v2"
     assert aggregated_version("application/json") == ""
     catalog = Catalog()
-    groups = documents.aggregated(catalog, False, "v2")["items"]
+    groups = documents.aggregated(catalog, catalog.groups(), None, False, "v2")["items"]
     assert groups[0]["metadata"]["name"] == "apiregistration.k8s.io"
     assert all(version["resources"] for group in groups for version in group["versions"])
     core = documents.resource_list(catalog, "", "v1")

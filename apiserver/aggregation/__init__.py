@@ -1,0 +1,1 @@
+"""Parts of the API that other servers answer, told by APIService objects."""

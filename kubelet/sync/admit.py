@@ -13,7 +13,7 @@ import msgspec
 
 from apimachinery.placement import NodeSelector, Taint, node_matches, tolerates
 from kubelet.containers.amounts import ceil_div, exact
-from kubelet.pod import Amount, Pod
+from kubelet.pod import Amount, Pod, Port
 
 JSON = dict[str, Any]
 SYSTEM_CRITICAL_PRIORITY = 2_000_000_000
@@ -45,7 +45,8 @@ def admit(pod: Pod, others: Iterable[Pod], node: NodeOffer) -> Refusal | None:
         )
     if pod.spec.os is not None and pod.spec.os.name not in ("", "linux"):
         return Refusal("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
-    return _resources(pod, others, node) or _affinity(pod, node) or _taints(pod, node)
+    others = tuple(others)
+    return _resources(pod, others, node) or _affinity(pod, node) or _ports(pod, others) or _taints(pod, node)
 
 
 def pod_requests(pod: Pod) -> dict[str, Fraction]:
@@ -121,6 +122,27 @@ def _affinity(pod: Pod, node: NodeOffer) -> Refusal | None:
         return None
     text = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
     return Refusal("NodeAffinity", text)
+
+
+def _ports(pod: Pod, others: Iterable[Pod]) -> Refusal | None:
+    """No two pods may have one port of the node; without an address a port is taken on all of them."""
+    wanted = _host_ports(pod)
+    for taken in [port for other in others for port in _host_ports(other)] if wanted else ():
+        if any(_clash(port, taken) for port in wanted):
+            text = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
+            return Refusal("NodePorts", text)
+    return None
+
+
+def _host_ports(pod: Pod) -> list[Port]:
+    lasting = [*(c for c in pod.spec.init_containers or () if c.is_sidecar), *pod.spec.containers]
+    return [port for container in lasting for port in container.ports or () if port.host_port]
+
+
+def _clash(one: Port, other: Port) -> bool:
+    if (one.host_port, one.protocol) != (other.host_port, other.protocol):
+        return False
+    return one.host_ip == other.host_ip or any(port.host_ip in ("", "0.0.0.0") for port in (one, other))
 
 
 def _taints(pod: Pod, node: NodeOffer) -> Refusal | None:

@@ -97,3 +97,22 @@ def test_required_affinity(key: str, operator: str, values: list[str], fits: boo
 )
 def test_taints_that_evict_are_honoured(toleration: dict[str, Any], fits: bool) -> None:
     assert (admit(make_pod("a", tolerations=[toleration]), [], NODE) is None) == fits
+
+
+@pytest.mark.parametrize(
+    ("port", "expected"),
+    [
+        ({"hostPort": 8080}, "NodePorts"),
+        ({"hostPort": 8080, "hostIP": "10.0.0.1"}, "NodePorts"),
+        ({"hostPort": 8080, "hostIP": "127.0.0.1"}, ""),
+        ({"hostPort": 8080, "protocol": "UDP"}, ""),
+        ({"hostPort": 8081}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_port_of_the_node_is_given_once(port: dict[str, Any], expected: str) -> None:
+    def opens(**more: Any) -> dict[str, dict[str, Any]]:
+        return {"a": {"ports": [{"containerPort": 80, **more}]}}
+
+    holder = make_pod("a", extra=opens(hostPort=8080, hostIP="10.0.0.1"), **TOLERANT)
+    assert reason(admit(make_pod("a", extra=opens(**port), **TOLERANT), [holder], NODE)) == expected

@@ -1,15 +1,18 @@
 """One member in an event loop: the `ports.Node` that servicers hold, around `Replica`.
 
-One task works on Readys, one after the other; a thread of its own writes and syncs the log meanwhile. Proposals that
-come while it does so wait together and share the next append. Messages never wait for the disk unless they must.
+One task works on Readys, one after the other. While the disk is quick, the log is written and synced in the loop:
+handing 200 microseconds of work to a thread and back costs more than they last. Once syncs take long, a thread of its
+own does it. Either way, proposals that come meanwhile wait together and share the next append, and messages never wait
+for the disk unless they must.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -77,6 +80,24 @@ class StoppedError(Exception):
     """The member cannot go on; says why in one sentence."""
 
 
+class DiskPace:
+    """Whether the disk is quick enough to be waited for: a running mean of how long syncs take, in seconds."""
+
+    QUICK_SECONDS = 0.002
+    _SHARE = 0.1
+
+    def __init__(self) -> None:
+        self._mean = 2 * self.QUICK_SECONDS
+
+    def took(self, seconds: float) -> None:
+        self._mean += self._SHARE * (seconds - self._mean)
+
+    @property
+    def is_quick(self) -> bool:
+        """One stall of a fifth of a second is remembered for some twenty syncs."""
+        return self._mean < self.QUICK_SECONDS
+
+
 class _Waiting:
     __slots__ = ("deadline", "future", "since")
 
@@ -105,6 +126,9 @@ class RaftNode:
         self._options = options
         self._metrics = metrics
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="wal")
+        self._disk_jobs = 0
+        self._pace = DiskPace()
+        self._is_something_unsent = False
         self._wake = asyncio.Event()
         # Entries of an earlier life are applied again after a restart; a number must never meet its namesake there.
         self._request = rng.getrandbits(31) << 32
@@ -120,6 +144,7 @@ class RaftNode:
         self._roster_version = -1
         self._failure = ""
         self._is_removed_elsewhere = False
+        self._strangers: dict[int, Member] = {}
         self._published_at = float("-inf")
 
     # Running
@@ -155,7 +180,8 @@ class RaftNode:
         while True:
             if self._is_removed_elsewhere:
                 raise self._removed()
-            self._submit()
+            if not self._raw.log.has_committed_to_apply():
+                self._submit()  # Who has an answer coming gets it before others are made to wait for the disk.
             ready = self._replica.begin()
             if ready is None:
                 self._campaign_when_alone()
@@ -175,17 +201,20 @@ class RaftNode:
 
     async def _work(self, ready: Ready) -> None:
         replica = self._replica
-        self._transport.send(ready.messages)
+        self._send(ready.messages)
         if not ready.must_sync:
             self._apply(ready)
-        elif replica.applies_first(ready):
-            writing = asyncio.get_running_loop().run_in_executor(self._disk, self._persist, ready)
+        elif not replica.applies_first(ready):
+            await self._persisted(ready)
+            self._apply(ready)
+        elif self._waits_for_disk():
+            self._apply(ready)
+            await self._persisted(ready)
+        else:
+            writing = self._in_thread(lambda: self._persist(ready))
             self._apply(ready)
             await self._written(writing)
-        else:
-            await self._written(asyncio.get_running_loop().run_in_executor(self._disk, self._persist, ready))
-            self._apply(ready)
-        self._transport.send(ready.messages_after_persist)
+        self._send(ready.messages_after_persist)
         replica.finish(ready)
         now = self._clock.monotonic()
         for state in ready.read_states:
@@ -195,14 +224,56 @@ class RaftNode:
         if not ready.must_sync:
             await asyncio.sleep(0)  # Replaying a long log must not shut out everybody else.
 
+    def _send(self, messages: Sequence[Message]) -> None:
+        if messages:
+            self._transport.send(messages)
+            self._is_something_unsent = True
+
+    # The disk
+
+    def _waits_for_disk(self) -> bool:
+        return self._pace.is_quick and not self._disk_jobs
+
+    async def _persisted(self, ready: Ready) -> None:
+        if not self._waits_for_disk():
+            await self._written(self._in_thread(lambda: self._persist(ready)))
+            return
+        if self._is_something_unsent:
+            self._is_something_unsent = False
+            # Messages and answers take two turns of the loop until they are on the wire: others work meanwhile.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        if self._waits_for_disk():
+            with self._failing_with_disk():
+                self._persist(ready)
+        else:
+            await self._written(self._in_thread(lambda: self._persist(ready)))
+
     def _persist(self, ready: Ready) -> None:
         start = self._clock.monotonic()
         self._replica.persist(ready)
-        self._metrics.wal_synced(self._clock.monotonic() - start)
+        seconds = self._clock.monotonic() - start
+        self._pace.took(seconds)
+        self._metrics.wal_synced(seconds)
+
+    def _in_thread(self, work: Callable[[], None]) -> Awaitable[None]:
+        """One thread does such work, in order; the loop keeps off the log meanwhile."""
+        self._disk_jobs += 1
+        done = asyncio.get_running_loop().run_in_executor(self._disk, work)
+        done.add_done_callback(self._disk_job_ended)
+        return done
+
+    def _disk_job_ended(self, _: object) -> None:
+        self._disk_jobs -= 1
 
     async def _written(self, writing: Awaitable[None]) -> None:
-        try:
+        with self._failing_with_disk():
             await writing
+
+    @contextmanager
+    def _failing_with_disk(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as problem:
             self._failure = "the write-ahead log failed"
             raise StoppedError(
@@ -211,12 +282,13 @@ class RaftNode:
             ) from None
 
     async def _on_disk(self, work: Callable[[], None]) -> None:
-        await self._written(asyncio.get_running_loop().run_in_executor(self._disk, work))
+        await self._written(self._in_thread(work))
 
     def _apply(self, ready: Ready) -> None:
         if ready.committed or ready.snapshot is not None:
             self._answer(self._replica.apply(ready))
             self._reads.applied(self._replica.applied_index)
+            self._is_something_unsent = True
 
     def _answer(self, answers: Iterable[Answer]) -> None:
         for answer in answers:
@@ -226,12 +298,11 @@ class RaftNode:
 
     def _dispatch(self) -> None:
         """Send what may go although a Ready is being worked on, and pass on confirmed reads."""
-        messages = self._raw.take_messages()
-        if messages:
-            self._transport.send(messages)
+        self._send(self._raw.take_messages())
         now = self._clock.monotonic()
         for state in self._raw.take_read_states():
             self._reads.confirmed(state.index, state.context, now)
+            self._is_something_unsent = True
         self._reads.applied(self._replica.applied_index)
 
     def _after_change(self) -> None:
@@ -258,6 +329,8 @@ class RaftNode:
         known = {member.id: member for member in self.members()}
         if self.member_id not in known:
             known = {**{member.id: member for member in self._options.seeds}, **known}
+        self._strangers = {id: met for id, met in self._strangers.items() if id not in known}
+        known.update(self._strangers)
         self._transport.set_peers([member for member in known.values() if member.id != self.member_id])
 
     def _removed(self) -> StoppedError:
@@ -361,6 +434,13 @@ class RaftNode:
         """Whether the file of this SNAPSHOT message is worth receiving."""
         assert message.snapshot is not None
         return message.term >= self.term and message.snapshot.index > self._raw.log.committed
+
+    def meet(self, member: int, urls: Sequence[str]) -> None:
+        """A member that joined while this one was away has to be answered, or the log would never tell of it."""
+        is_known = member in self._strangers or self._replica.roster.get(member) is not None
+        if not is_known and urls and not self.is_removed_member(member):
+            self._strangers[member] = Member(member, "", tuple(urls), ())
+            self._roster_changed()
 
     def removed_elsewhere(self) -> None:
         """A peer says that this member was removed; it may never see the entry that did it."""
@@ -491,6 +571,11 @@ class RaftNode:
 
     def members(self) -> list[Member]:
         return self._replica.roster.members()
+
+    @property
+    def peer_urls(self) -> Sequence[str]:
+        mine = self._replica.roster.get(self.member_id)
+        return mine.peer_urls if mine is not None else ()
 
     def peer_progress(self) -> Mapping[int, int]:
         """On the leader: how far each member has got."""

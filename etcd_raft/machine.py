@@ -165,7 +165,7 @@ class StoreMachine:
         lease = self.leases.find(request.id)
         if request.term == 0:
             access.check_lease(self.accounts, caller, lease)
-        if request.term in (0, term):
+        if request.term == 0 or (request.term == term and request.renewals == lease.renewals):
             write = transaction.Write(self.space, self.leases)
             # Every member must give the same events in the same order.
             write.delete([self.space.live[key] for key in sorted(lease.keys)])

@@ -32,10 +32,12 @@ class LeaseGrant(msgspec.Struct, frozen=True, array_like=True):
 
 class LeaseRevoke(msgspec.Struct, frozen=True, array_like=True):
     """`term` is 0 when a client asks. A leader that finds a lease expired names its term: once the entry belongs to
-    another term that leader was deposed, its clock says nothing, and the request is void."""
+    another term that leader was deposed, its clock says nothing, and the request is void. It also names how often the
+    lease was renewed through the log: a renewal that came in between makes it void as well."""
 
     id: int
     term: int = 0
+    renewals: int = 0
 
 
 class LeaseRenew(msgspec.Struct, frozen=True, array_like=True):

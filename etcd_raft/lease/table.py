@@ -13,14 +13,18 @@ MAX_TTL: Final = 9_000_000_000
 
 
 class Lease:
-    """`remaining` is what the leader last recorded of the TTL, 0 if nothing: a new leader starts from there."""
+    """`remaining` is what the leader last recorded of the TTL, 0 if nothing: a new leader starts from there.
 
-    __slots__ = ("id", "keys", "remaining", "ttl")
+    `renewals` counts those that went through the log, not those that the leader grants on its own.
+    """
 
-    def __init__(self, lease_id: int, ttl: int, remaining: int = 0) -> None:
+    __slots__ = ("id", "keys", "remaining", "renewals", "ttl")
+
+    def __init__(self, lease_id: int, ttl: int, remaining: int = 0, renewals: int = 0) -> None:
         self.id = lease_id
         self.ttl = ttl
         self.remaining = remaining
+        self.renewals = renewals
         self.keys: dict[bytes, None] = {}
 
 
@@ -30,6 +34,7 @@ class LeaseRow(msgspec.Struct, frozen=True, array_like=True):
     id: int
     ttl: int
     remaining: int
+    renewals: int = 0
 
 
 class Watcher:
@@ -74,6 +79,7 @@ class LeaseTable:
 
     def renew(self, lease: Lease) -> None:
         lease.remaining = 0
+        lease.renewals += 1
         self.watcher.renewed(lease)
 
     def checkpoint(self, lease_id: int, remaining: int) -> None:
@@ -95,10 +101,10 @@ class LeaseTable:
     # Snapshots
 
     def rows(self) -> list[LeaseRow]:
-        return [LeaseRow(lease.id, lease.ttl, lease.remaining) for lease in self.leases.values()]
+        return [LeaseRow(lease.id, lease.ttl, lease.remaining, lease.renewals) for lease in self.leases.values()]
 
     def restore(self, rows: Iterable[LeaseRow], attached: Iterable[tuple[bytes, int]]) -> None:
-        self.leases = {row.id: Lease(row.id, row.ttl, row.remaining) for row in rows}
+        self.leases = {row.id: Lease(row.id, row.ttl, row.remaining, row.renewals) for row in rows}
         for key, lease_id in attached:
             if (lease := self.leases.get(lease_id)) is not None:
                 lease.keys[key] = None

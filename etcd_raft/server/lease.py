@@ -15,6 +15,7 @@ from etcd_raft import requests
 from etcd_raft.auth.access import check_lease_read
 from etcd_raft.lease.expiry import CHECKPOINT_SECONDS, LeaseClock
 from etcd_raft.lease.table import Lease
+from etcd_raft.mvcc import refusals
 from etcd_raft.ports import Refusal
 from etcd_raft.server.access import Access, rpc_error, unary
 from skiff_pb.etcd import rpc_pb2
@@ -69,6 +70,9 @@ class LeaseService:
         # A leader that was deposed and does not know it yet must not promise anything.
         await node.read_index()
         lease = table.find(lease_id)
+        if self._clock.remaining(lease) <= 0:
+            # Its end may be in the log already; who is told of a renewal now would be deceived.
+            raise refusals.lease_not_found()
         if lease.remaining or not node.is_leader:
             await self.access.propose(requests.own(requests.LeaseRenew(lease_id)))
         else:
@@ -143,8 +147,11 @@ class Lessor:
                 log.warning("leases that have expired wait for the log: %s", refusal.message)
 
     async def _revoke(self, lease_id: int, term: int) -> None:
+        lease = self._access.store.leases.leases.get(lease_id)
+        if lease is None or self._leases.remaining(lease) > 0:
+            return  # Revoked or renewed while the ones before it were on their way.
         try:
-            await self._access.propose(requests.own(requests.LeaseRevoke(lease_id, term)))
+            await self._access.propose(requests.own(requests.LeaseRevoke(lease_id, term, lease.renewals)))
         except Refusal as refusal:
             if refusal.code != _NOT_FOUND:
                 raise

@@ -34,6 +34,11 @@ SNAPSHOT_SECONDS = 600.0
 class Listener(Protocol):
     """The node, as the transport sees it."""
 
+    @property
+    def peer_urls(self) -> Sequence[str]:
+        """Its own, as far as it knows."""
+        ...
+
     def peer_unreachable(self, member: int) -> None: ...
     def snapshot_sent(self, member: int, arrived: bool) -> None: ...
     def removed_elsewhere(self) -> None: ...
@@ -214,6 +219,8 @@ class _Peer:
         now = self._transport.clock.monotonic
         self._sequence = self._receipt = 0
         self._answered_at = now()
+        # Who has nothing to say learns at once too that it was removed, or that it talks to the wrong cluster.
+        self._outbox.nudge()
         watchdog = None
         try:
             async with asyncio.timeout(None) as limit:
@@ -254,6 +261,7 @@ class _Peer:
             if self._sequence == 1:
                 envelope.cluster_id = transport.cluster_id
                 envelope.sender, envelope.receiver = transport.member_id, self._member
+                envelope.sender_urls.extend(transport.listener.peer_urls)
             transport.metrics.sent(self._member, sum(map(len, messages)))
             yield envelope
 

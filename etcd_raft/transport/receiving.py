@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Protocol
 
 from component_base.clock import Clock
@@ -35,6 +35,10 @@ class Receiver(Protocol):
     def deliver(self, messages: Iterable[Message]) -> None: ...
     def wants_snapshot(self, message: Message) -> bool: ...
     def is_removed_member(self, member: int) -> bool: ...
+    def meet(self, member: int, urls: Sequence[str]) -> None:
+        """Somebody of this cluster introduces itself."""
+        ...
+
     def members(self) -> list[Member]: ...
     async def promote_member(self, member_id: int) -> None: ...
 
@@ -75,6 +79,7 @@ class PeerHandler:
             if envelope.sequence == 1:
                 sender = envelope.sender
                 self._check(envelope.cluster_id, sender, envelope.receiver)
+                self._node.meet(sender, tuple(envelope.sender_urls))
             messages = self._decoded(envelope.messages, sender)
             if self._node.is_removed_member(sender):
                 raise RpcError(Code.FAILED_PRECONDITION, REMOVED)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18skiff_pb/raft/peer.proto\x12\nskiff.raft\"d\n\x08\x45nvelope\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x0e\n\x06sender\x18\x02 \x01(\x04\x12\x10\n\x08receiver\x18\x03 \x01(\x04\x12\x10\n\x08messages\x18\x04 \x03(\x0c\x12\x10\n\x08sequence\x18\x05 \x01(\x04\"\x1b\n\x07Receipt\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"x\n\x0cSnapshotPart\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x0e\n\x06sender\x18\x02 \x01(\x04\x12\x10\n\x08receiver\x18\x03 \x01(\x04\x12\x0f\n\x07message\x18\x04 \x01(\x0c\x12\x12\n\nmembership\x18\x05 \x01(\x0c\x12\r\n\x05\x63hunk\x18\x06 \x01(\x0c\"\x11\n\x0fSnapshotReceipt\"\x10\n\x0eMembersRequest\"b\n\nPeerMember\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpeer_urls\x18\x03 \x03(\t\x12\x13\n\x0b\x63lient_urls\x18\x04 \x03(\t\x12\x12\n\nis_learner\x18\x05 \x01(\x08\"^\n\x0cMembersReply\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x11\n\tmember_id\x18\x02 \x01(\x04\x12\'\n\x07members\x18\x03 \x03(\x0b\x32\x16.skiff.raft.PeerMember\"#\n\x0ePromoteRequest\x12\x11\n\tmember_id\x18\x01 \x01(\x04\"\x0e\n\x0cPromoteReply2\x8f\x02\n\x04Peer\x12\x39\n\x08\x45xchange\x12\x14.skiff.raft.Envelope\x1a\x13.skiff.raft.Receipt(\x01\x30\x01\x12J\n\x0fInstallSnapshot\x12\x18.skiff.raft.SnapshotPart\x1a\x1b.skiff.raft.SnapshotReceipt(\x01\x12?\n\x07Members\x12\x1a.skiff.raft.MembersRequest\x1a\x18.skiff.raft.MembersReply\x12?\n\x07Promote\x12\x1a.skiff.raft.PromoteRequest\x1a\x18.skiff.raft.PromoteReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18skiff_pb/raft/peer.proto\x12\nskiff.raft\"y\n\x08\x45nvelope\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x0e\n\x06sender\x18\x02 \x01(\x04\x12\x10\n\x08receiver\x18\x03 \x01(\x04\x12\x10\n\x08messages\x18\x04 \x03(\x0c\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\x13\n\x0bsender_urls\x18\x06 \x03(\t\"\x1b\n\x07Receipt\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"x\n\x0cSnapshotPart\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x0e\n\x06sender\x18\x02 \x01(\x04\x12\x10\n\x08receiver\x18\x03 \x01(\x04\x12\x0f\n\x07message\x18\x04 \x01(\x0c\x12\x12\n\nmembership\x18\x05 \x01(\x0c\x12\r\n\x05\x63hunk\x18\x06 \x01(\x0c\"\x11\n\x0fSnapshotReceipt\"\x10\n\x0eMembersRequest\"b\n\nPeerMember\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpeer_urls\x18\x03 \x03(\t\x12\x13\n\x0b\x63lient_urls\x18\x04 \x03(\t\x12\x12\n\nis_learner\x18\x05 \x01(\x08\"^\n\x0cMembersReply\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x11\n\tmember_id\x18\x02 \x01(\x04\x12\'\n\x07members\x18\x03 \x03(\x0b\x32\x16.skiff.raft.PeerMember\"#\n\x0ePromoteRequest\x12\x11\n\tmember_id\x18\x01 \x01(\x04\"\x0e\n\x0cPromoteReply2\x8f\x02\n\x04Peer\x12\x39\n\x08\x45xchange\x12\x14.skiff.raft.Envelope\x1a\x13.skiff.raft.Receipt(\x01\x30\x01\x12J\n\x0fInstallSnapshot\x12\x18.skiff.raft.SnapshotPart\x1a\x1b.skiff.raft.SnapshotReceipt(\x01\x12?\n\x07Members\x12\x1a.skiff.raft.MembersRequest\x1a\x18.skiff.raft.MembersReply\x12?\n\x07Promote\x12\x1a.skiff.raft.PromoteRequest\x1a\x18.skiff.raft.PromoteReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,23 +32,23 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'skiff_pb.raft.peer_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENVELOPE']._serialized_start=40
-  _globals['_ENVELOPE']._serialized_end=140
-  _globals['_RECEIPT']._serialized_start=142
-  _globals['_RECEIPT']._serialized_end=169
-  _globals['_SNAPSHOTPART']._serialized_start=171
-  _globals['_SNAPSHOTPART']._serialized_end=291
-  _globals['_SNAPSHOTRECEIPT']._serialized_start=293
-  _globals['_SNAPSHOTRECEIPT']._serialized_end=310
-  _globals['_MEMBERSREQUEST']._serialized_start=312
-  _globals['_MEMBERSREQUEST']._serialized_end=328
-  _globals['_PEERMEMBER']._serialized_start=330
-  _globals['_PEERMEMBER']._serialized_end=428
-  _globals['_MEMBERSREPLY']._serialized_start=430
-  _globals['_MEMBERSREPLY']._serialized_end=524
-  _globals['_PROMOTEREQUEST']._serialized_start=526
-  _globals['_PROMOTEREQUEST']._serialized_end=561
-  _globals['_PROMOTEREPLY']._serialized_start=563
-  _globals['_PROMOTEREPLY']._serialized_end=577
-  _globals['_PEER']._serialized_start=580
-  _globals['_PEER']._serialized_end=851
+  _globals['_ENVELOPE']._serialized_end=161
+  _globals['_RECEIPT']._serialized_start=163
+  _globals['_RECEIPT']._serialized_end=190
+  _globals['_SNAPSHOTPART']._serialized_start=192
+  _globals['_SNAPSHOTPART']._serialized_end=312
+  _globals['_SNAPSHOTRECEIPT']._serialized_start=314
+  _globals['_SNAPSHOTRECEIPT']._serialized_end=331
+  _globals['_MEMBERSREQUEST']._serialized_start=333
+  _globals['_MEMBERSREQUEST']._serialized_end=349
+  _globals['_PEERMEMBER']._serialized_start=351
+  _globals['_PEERMEMBER']._serialized_end=449
+  _globals['_MEMBERSREPLY']._serialized_start=451
+  _globals['_MEMBERSREPLY']._serialized_end=545
+  _globals['_PROMOTEREQUEST']._serialized_start=547
+  _globals['_PROMOTEREQUEST']._serialized_end=582
+  _globals['_PROMOTEREPLY']._serialized_start=584
+  _globals['_PROMOTEREPLY']._serialized_end=598
+  _globals['_PEER']._serialized_start=601
+  _globals['_PEER']._serialized_end=872
 # @@protoc_insertion_point(module_scope)

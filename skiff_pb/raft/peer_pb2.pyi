@@ -7,18 +7,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Envelope(_message.Message):
-    __slots__ = ("cluster_id", "sender", "receiver", "messages", "sequence")
+    __slots__ = ("cluster_id", "sender", "receiver", "messages", "sequence", "sender_urls")
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     SENDER_FIELD_NUMBER: _ClassVar[int]
     RECEIVER_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    SENDER_URLS_FIELD_NUMBER: _ClassVar[int]
     cluster_id: int
     sender: int
     receiver: int
     messages: _containers.RepeatedScalarFieldContainer[bytes]
     sequence: int
-    def __init__(self, cluster_id: _Optional[int] = ..., sender: _Optional[int] = ..., receiver: _Optional[int] = ..., messages: _Optional[_Iterable[bytes]] = ..., sequence: _Optional[int] = ...) -> None: ...
+    sender_urls: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, cluster_id: _Optional[int] = ..., sender: _Optional[int] = ..., receiver: _Optional[int] = ..., messages: _Optional[_Iterable[bytes]] = ..., sequence: _Optional[int] = ..., sender_urls: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Receipt(_message.Message):
     __slots__ = ("sequence",)

@@ -212,3 +212,13 @@ async def test_the_lead_is_handed_over_before_a_planned_stop() -> None:
         assert crew.leader is not old
         with pytest.raises(Refusal, match="not leader"):
             await old.transfer_leader(old.member_id)
+
+
+async def test_a_member_that_joined_while_we_were_away_is_answered() -> None:
+    """Found by simulation: it led, and the members that had been away could not tell it where their logs ended."""
+    async with Crew(3) as crew:
+        node = crew.follower()
+        node.meet(99, ("http://m99:1",))
+        assert [m.id for m in node._transport.peers if m.peer_urls == ("http://m99:1",)] == [99]  # type: ignore[attr-defined]
+        node.meet(node.leader_id, ("http://elsewhere:1",))
+        assert all(m.peer_urls != ("http://elsewhere:1",) for m in node._transport.peers)  # type: ignore[attr-defined]

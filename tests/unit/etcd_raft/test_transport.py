@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from component_base.clock import SystemClock
 from component_base.http2.host import Http2Host
@@ -27,6 +27,7 @@ class FakeNode:
         self.removed: set[int] = set()
         self.was_removed = False
         self.promoted: list[int] = []
+        self.met: dict[int, tuple[str, ...]] = {}
 
     def deliver(self, messages: Iterable[Message]) -> None:
         self.received += messages
@@ -51,6 +52,13 @@ class FakeNode:
 
     def removed_elsewhere(self) -> None:
         self.was_removed = True
+
+    @property
+    def peer_urls(self) -> Sequence[str]:
+        return (f"http://m{self.member_id}:1",)
+
+    def meet(self, member: int, urls: Sequence[str]) -> None:
+        self.met[member] = tuple(urls)
 
 
 class Files:
@@ -121,6 +129,20 @@ async def test_messages_arrive_whole_and_in_order() -> None:
         await until(lambda: len(pair.receiver.received) == len(sent))
         assert pair.receiver.received == sent
         await until(lambda: pair.transport.is_connected(2))
+
+
+async def test_who_connects_says_where_it_is_reached_before_it_has_anything_else_to_say() -> None:
+    async with Pair() as pair:
+        await until(lambda: pair.receiver.met)
+        assert pair.receiver.met == {1: ("http://m1:1",)}
+        assert not pair.receiver.received
+
+
+async def test_a_removed_member_that_has_nothing_to_say_learns_of_it() -> None:
+    """A learner never speaks first."""
+    async with Pair() as pair:
+        pair.receiver.removed.add(1)
+        await until(lambda: pair.sender.was_removed)
 
 
 async def test_a_peer_that_comes_back_is_reached_again() -> None:

@@ -145,3 +145,27 @@ async def test_a_follower_hands_renewals_to_the_log(member: Member) -> None:
     assert await member.keep_alive(lease) == 10
     assert member.store.applied_index == before + 1
     assert await member.left(lease) == 10
+
+
+async def test_a_lease_whose_end_is_in_the_log_already_is_not_renewed(member: Member) -> None:
+    """Found by simulation: the leader promised another whole time to live, then its own revocation was applied."""
+    lease = (await member.grant(10)).ID
+    member.clock.advance(10.1)
+    assert await member.keep_alive(lease) == 0
+
+
+async def test_a_renewal_that_came_before_the_revocation_in_the_log_wins(member: Member) -> None:
+    """Found by simulation: a follower's renewal was answered, and the revocation behind it took the keys."""
+    lease, term = (await member.grant(10)).ID, member.node.term
+    member.client.put(b"k", lease=lease)
+    index = member.store.applied_index + 1
+    renewal = AppliedEntry(index, term, requests.own(requests.LeaseRenew(lease)))
+    late = AppliedEntry(index + 1, term, requests.own(requests.LeaseRevoke(lease, term, renewals=0)))
+    member.store.apply([renewal, late])
+    assert member.client.get(b"k") == b""
+    other = StoreMachine()
+    other.restore(member.store.snapshot())
+    for store in (member.store, other):
+        due = requests.own(requests.LeaseRevoke(lease, term, renewals=1))
+        store.apply([AppliedEntry(index + 2, term, due)])
+        assert StoreClient(store).get(b"k") is None

@@ -6,6 +6,7 @@ checker judges both. Requests and answers are etcd's own messages.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,16 +60,20 @@ class Change:
 
 
 class Chronicle:
-    """What was committed: the changes of revision 2, 3, … in order. Every member has to tell the same story."""
+    """What was committed: the changes of revision 2, 3, … in order. Every member has to tell the same story.
+
+    `times` says of each when it was first told: by then it was committed.
+    """
 
     def __init__(self) -> None:
         self.changes: list[tuple[Change, ...]] = []
+        self.times: list[float] = []
 
     @property
     def revision(self) -> int:
         return len(self.changes) + 1
 
-    def tell(self, teller: str, revision: int, changes: Sequence[Change]) -> None:
+    def tell(self, teller: str, revision: int, changes: Sequence[Change], now: float = math.inf) -> None:
         if revision <= self.revision:
             known = self.at(revision)
             if known != tuple(changes):
@@ -77,9 +82,13 @@ class Chronicle:
         if revision != self.revision + 1:
             raise Violation(f"{teller} jumps to revision {revision}; {self.revision} was the last one known")
         self.changes.append(tuple(changes))
+        self.times.append(now)
 
     def at(self, revision: int) -> tuple[Change, ...]:
         return self.changes[revision - 2]
+
+    def told_at(self, revision: int) -> float:
+        return self.times[revision - 2]
 
     def is_told(self, revision: int) -> bool:
         return 2 <= revision <= self.revision

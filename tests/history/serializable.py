@@ -76,6 +76,8 @@ class _Check:
 
     def _explain(self, model: Model, revision: int, changes: tuple[Change, ...]) -> None:
         for operation in self._unknown:
+            if operation.start > self._chronicle.told_at(revision):
+                break
             if isinstance(operation.request, rpc_pb2.RangeRequest):
                 continue
             if model.try_out(operation.request)[1] == changes:

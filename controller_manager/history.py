@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from controller_manager.deployment.revisions import ALPHABET
 from controller_manager.ownership import Owner
-from controller_manager.views import Meta
 from kubeclient.plan import Action, Create, Delete, Patch
+from kubeclient.views import Meta
 
 COLLECTION = "/apis/apps/v1/controllerrevisions"
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from controller_manager.views import LabelSelector, Meta
 from kubeclient.plan import Patch
 from kubeclient.rest import STRATEGIC
+from kubeclient.views import LabelSelector, Meta
 
 
 class Owned(Protocol):

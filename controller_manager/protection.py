@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from controller_manager.views import Meta, Pod
-from controller_manager.volumes.views import ATTRIBUTES_CLASSES, CLAIMS, VOLUMES, AttributesClass, Claim, Volume
+from controller_manager.views import Pod
 from kubeclient.informer import Informers
 from kubeclient.plan import NOTHING, Patch, Plan
+from kubeclient.views import Meta
+from kubeclient.volumes import ATTRIBUTES_CLASSES, CLAIMS, VOLUMES, AttributesClass, Claim, Volume
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from apimachinery import timestamps
 from kubeclient.events import EventRecorder, reference_to
 from kubeclient.rest import STRATEGIC, RestClient
+from scheduler.plugins.volume_binding import Binding
+from scheduler.storage import write_bindings
 from scheduler.views import Pod
 
 
@@ -14,6 +17,10 @@ class Cluster(Protocol):
     """The scheduler's effects. Failures are StatusError, or httpx.HTTPError when the apiserver cannot be reached."""
 
     async def bind(self, pod: Pod, node: str) -> None: ...
+
+    async def bind_volumes(self, bindings: Sequence[Binding], node: str) -> Sequence[Binding]:
+        """Before `bind`: reserves volumes, tells provisioners the node. Returns what was written."""
+        ...
 
     async def mark_unschedulable(self, pod: Pod, message: str, now: float) -> None: ...
 
@@ -38,6 +45,9 @@ class ApiCluster:
             "target": {"kind": "Node", "name": node},
         }
         await self._client.create(f"{_path(pod)}/binding", body)
+
+    async def bind_volumes(self, bindings: Sequence[Binding], node: str) -> Sequence[Binding]:
+        return await write_bindings(self._client, bindings, node)
 
     async def mark_unschedulable(self, pod: Pod, message: str, now: float) -> None:
         """Written only when it says something new: each write wakes everybody who watches pods."""

@@ -36,6 +36,10 @@ def pod_came(waiting: Waiting) -> bool:
     return not waiting.blocked_by.isdisjoint(_BY_POD_NEW)
 
 
+def storage_changed(waiting: Waiting) -> bool:
+    return "VolumeBinding" in waiting.blocked_by
+
+
 def pod_matters(old: Pod, new: Pod) -> bool:
     """Whether a bound pod's change may free or attract: labels, requests after a resize, its end."""
     return (

@@ -34,6 +34,18 @@ class PodInfo:
         return requests.of_pod_for_scores(self.pod)
 
     @cached_property
+    def claims(self) -> list[str]:
+        """Keys of the PersistentVolumeClaims it names, those made for it alone included."""
+        meta = self.pod.metadata
+        names = []
+        for volume in self.pod.spec.volumes:
+            if volume.persistentVolumeClaim is not None:
+                names.append(volume.persistentVolumeClaim.claimName)
+            elif volume.ephemeral is not None:
+                names.append(f"{meta.name}-{volume.name}")
+        return [f"{meta.namespace}/{name}" for name in dict.fromkeys(names)]
+
+    @cached_property
     def host_ports(self) -> frozenset[tuple[str, str, int]]:
         """(protocol, address, port) the pod takes on its node; address 0.0.0.0 conflicts with all."""
         spec = self.pod.spec

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import httpx
 
@@ -22,8 +22,10 @@ from scheduler import hints, preemption
 from scheduler.binding import Cluster
 from scheduler.cache import Cache
 from scheduler.framework.cycle import Decision, decide, default_profile
+from scheduler.plugins.volume_binding import Binding, VolumeBinding
 from scheduler.pod_info import PodInfo
 from scheduler.queue import SchedulingQueue, Waiting
+from scheduler.storage import InformedStorage
 from scheduler.views import Meta, Namespace, Node, Pod
 
 log = logging.getLogger(__name__)
@@ -49,12 +51,15 @@ class SchedulerService:
         self._cluster = cluster
         self._clock = clock
         self._rng = rng
-        self._profile = default_profile(self.cache, self._labels_of)
+        self._storage = InformedStorage(informers)
+        self._volumes = VolumeBinding(self._storage)
+        self._profile = default_profile(self.cache, self._labels_of, self._volumes)
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(MAX_BINDINGS)
         self._namespaces: Informer[Namespace] = informers.of("/api/v1/namespaces", Namespace)
         informers.of("/api/v1/nodes", Node).add_handler(self.on_node)
         informers.of("/api/v1/pods", Pod).add_handler(self.on_pod)
+        self._storage.on_change(lambda: self._moved(hints.storage_changed))
 
     def _labels_of(self, namespace: str) -> dict[str, str]:
         found = self._namespaces.get(namespace)
@@ -141,8 +146,9 @@ class SchedulerService:
         decision = decide(waiting.pod, self.cache.table, self._profile, self._rng)
         DECIDE_SECONDS.observe(self._clock.monotonic() - started)
         if decision.node is not None:
+            bindings = self._volumes.bindings(waiting.pod, self.cache.table, decision.node)
             self.cache.assume(waiting.pod, decision.node)
-            spawn(self._bind(waiting.pod, decision.node, started), f"bind {waiting.pod.key}")
+            spawn(self._bind(waiting.pod, decision.node, bindings, started), f"bind {waiting.pod.key}")
             return
         ATTEMPTS.labels("unschedulable", self.name).inc()
         chosen, sentence = self._preempt(waiting.pod, decision)
@@ -165,10 +171,12 @@ class SchedulerService:
 
     # Writes
 
-    async def _bind(self, pod: PodInfo, node: str, started: float) -> None:
+    async def _bind(self, pod: PodInfo, node: str, bindings: Sequence[Binding], started: float) -> None:
         try:
+            if bindings:
+                await self._storage.until_bound(await self._cluster.bind_volumes(bindings, node), node)
             await self._cluster.bind(pod.pod, node)
-        except (StatusError, httpx.HTTPError, OSError) as error:
+        except (StatusError, httpx.HTTPError, OSError, ValueError) as error:
             ATTEMPTS.labels("error", self.name).inc()
             self.cache.forget(pod.uid)
             self.queue.failed(pod.uid, frozenset(), self._clock.monotonic())

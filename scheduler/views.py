@@ -109,6 +109,20 @@ class SchedulingGate(Struct, frozen=True):
     name: str
 
 
+class ClaimSource(Struct, frozen=True):
+    claimName: str = ""
+
+
+class EphemeralSource(Struct, frozen=True):
+    """Its claim has a name made of the pod's and the volume's; what is asked for is the claim's own matter."""
+
+
+class Volume(Struct, frozen=True):
+    name: str = ""
+    persistentVolumeClaim: ClaimSource | None = None
+    ephemeral: EphemeralSource | None = None
+
+
 class PodSpec(Struct, frozen=True):
     nodeName: str = ""
     schedulerName: str = "default-scheduler"
@@ -122,6 +136,7 @@ class PodSpec(Struct, frozen=True):
     overhead: Requests = field(default_factory=dict)
     hostNetwork: bool = False
     schedulingGates: list[SchedulingGate] = field(default_factory=list)
+    volumes: list[Volume] = field(default_factory=list)
     topologySpreadConstraints: list[SpreadConstraint] = field(default_factory=list)
 
 

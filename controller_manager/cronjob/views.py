@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct, field
 
-from controller_manager.views import Meta
+from kubeclient.views import Meta
 
 
 class JobReference(Struct, frozen=True, omit_defaults=True):

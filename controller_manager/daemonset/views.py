@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct, field
 
-from controller_manager.views import Condition, LabelSelector, Meta
+from controller_manager.views import Condition
+from kubeclient.views import LabelSelector, Meta
 
 
 class RollingUpdateDaemonSet(Struct, frozen=True):

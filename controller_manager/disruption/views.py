@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from controller_manager.views import Condition, LabelSelector, Meta
+from controller_manager.views import Condition
+from kubeclient.views import LabelSelector, Meta
 
 
 class BudgetSpec(Struct, frozen=True):

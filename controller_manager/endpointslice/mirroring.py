@@ -10,14 +10,7 @@ import msgspec
 
 from controller_manager.endpointslice.slices import MANAGED_BY, SERVICE_NAME, TRIGGER_TIME, Group, lay_out
 from controller_manager.ownership import Owner
-from controller_manager.views import (
-    Endpoint,
-    EndpointAddress,
-    EndpointConditions,
-    Endpoints,
-    EndpointSlice,
-    Service,
-)
+from controller_manager.views import Endpoint, EndpointAddress, EndpointConditions, Endpoints, EndpointSlice, Service
 from kubeclient.informer import Informers
 from kubeclient.plan import NOTHING, Action, Create, Delete, Event, Plan, Replace
 

@@ -16,11 +16,11 @@ from msgspec import structs
 from apimachinery.errors import StatusError
 from component_base.clock import Clock
 from controller_manager.garbage_collector.graph import FOREGROUND, ORPHAN, Graph, Partial, Vertex
-from controller_manager.views import OwnerReference
 from kubeclient import discovery
 from kubeclient.discovery import Resource
 from kubeclient.informer import Informer
 from kubeclient.rest import MERGE, RestClient
+from kubeclient.views import OwnerReference
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from controller_manager.views import Meta, OwnerReference
+from kubeclient.views import Meta, OwnerReference
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"

@@ -6,7 +6,8 @@ import msgspec
 from msgspec import Struct, field
 
 from apimachinery import timestamps
-from controller_manager.views import Condition, LabelSelector, Meta
+from controller_manager.views import Condition
+from kubeclient.views import LabelSelector, Meta
 
 COLLECTION = "/apis/batch/v1/jobs"
 FINALIZER = "batch.kubernetes.io/job-tracking"

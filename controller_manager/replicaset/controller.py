@@ -13,18 +13,10 @@ from controller_manager import conditions
 from controller_manager.availability import is_available, next_available
 from controller_manager.ownership import Owner, by_controller, claim, orphans
 from controller_manager.replicaset.ranking import first_to_go
-from controller_manager.views import (
-    Condition,
-    LabelSelector,
-    Meta,
-    Pod,
-    ReplicaSet,
-    ReplicaSetStatus,
-    ReplicationController,
-    decoded,
-)
+from controller_manager.views import Condition, Pod, ReplicaSet, ReplicaSetStatus, ReplicationController, decoded
 from kubeclient.informer import Informer, Informers
 from kubeclient.plan import NOTHING, Action, Announce, Create, Delete, Plan, merge_status
+from kubeclient.views import LabelSelector, Meta
 
 #: Creations or deletions in one plan, as upstream's burst.
 BURST = 500

@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from component_base.rng import Rng
-from controller_manager.views import Meta, Secret, ServiceAccount
+from controller_manager.views import Secret, ServiceAccount
 from kubeclient.informer import Informers
 from kubeclient.plan import NOTHING, Action, Create, Delete, Patch, Plan
 from kubeclient.rest import MERGE
+from kubeclient.views import Meta
 
 TOKEN_TYPE = "kubernetes.io/service-account-token"
 ACCOUNT_NAME = "kubernetes.io/service-account.name"

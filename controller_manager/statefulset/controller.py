@@ -14,10 +14,10 @@ from controller_manager.statefulset import identity
 from controller_manager.statefulset.rollout import Moves, View, moves, sorted_out, status
 from controller_manager.statefulset.views import StatefulSet, StatefulSetStatus
 from controller_manager.views import Pod, decoded
-from controller_manager.volumes.views import CLAIMS, Claim
 from kubeclient.informer import Informers
 from kubeclient.plan import NOTHING, Action, Announce, Create, Delete, Patch, Plan, merge_status
 from kubeclient.rest import MERGE
+from kubeclient.volumes import CLAIMS, Claim
 
 COLLECTION = "/apis/apps/v1/statefulsets"
 HASH_LABEL = "controller.kubernetes.io/hash"

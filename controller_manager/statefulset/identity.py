@@ -6,10 +6,11 @@ from typing import Any
 
 from controller_manager.ownership import Owner
 from controller_manager.statefulset.views import StatefulSet
-from controller_manager.views import Meta, Pod
-from controller_manager.volumes.views import Claim
+from controller_manager.views import Pod
 from kubeclient.plan import Patch
 from kubeclient.rest import MERGE
+from kubeclient.views import Meta
+from kubeclient.volumes import Claim
 
 REVISION_LABEL = "controller-revision-hash"
 NAME_LABEL = "statefulset.kubernetes.io/pod-name"

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from controller_manager.views import Condition, LabelSelector, Meta
+from controller_manager.views import Condition
+from kubeclient.views import LabelSelector, Meta
 
 
 class RollingUpdateStatefulSet(Struct, frozen=True):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from controller_manager.volumes.views import BIND_COMPLETED, BOUND_BY_CONTROLLER, Claim, Volume
 from kubeclient.plan import Action, Patch, Plan, merge_status
 from kubeclient.rest import MERGE
+from kubeclient.volumes import BIND_COMPLETED, BOUND_BY_CONTROLLER, Claim, Volume
 
 JSON = dict[str, Any]
 

@@ -8,8 +8,10 @@ from typing import Any
 from controller_manager.protection import claims_of
 from controller_manager.views import Pod
 from controller_manager.volumes.binding import JSON, bind, claim_path, claim_reference
-from controller_manager.volumes.matching import best_volume, default_class, mismatch
-from controller_manager.volumes.views import (
+from kubeclient.informer import Informers
+from kubeclient.plan import NOTHING, Action, Event, Patch, Plan, merge_status
+from kubeclient.rest import MERGE
+from kubeclient.volumes import (
     BETA_PROVISIONER,
     BOUND_BY_CONTROLLER,
     CLAIMS,
@@ -20,10 +22,10 @@ from controller_manager.volumes.views import (
     Claim,
     StorageClass,
     Volume,
+    best_volume,
+    default_class,
+    mismatch,
 )
-from kubeclient.informer import Informers
-from kubeclient.plan import NOTHING, Action, Event, Patch, Plan, merge_status
-from kubeclient.rest import MERGE
 
 RESYNC = 15.0
 BUILT_IN = "kubernetes.io/"

@@ -8,9 +8,9 @@ from typing import Any
 from controller_manager.ownership import Owner
 from controller_manager.protection import claims_of
 from controller_manager.views import Pod
-from controller_manager.volumes.views import CLAIMS, Claim
 from kubeclient.informer import Informers
 from kubeclient.plan import NOTHING, Action, Create, Event, Plan
+from kubeclient.volumes import CLAIMS, Claim
 
 
 class EphemeralVolumeController:

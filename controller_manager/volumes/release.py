@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from controller_manager.volumes.binding import JSON, volume_path, volume_reference
-from controller_manager.volumes.views import (
+from kubeclient.informer import Informers
+from kubeclient.plan import NOTHING, Action, Event, Patch, Plan, merge_status
+from kubeclient.rest import MERGE
+from kubeclient.volumes import (
     BOUND_BY_CONTROLLER,
     CLAIMS,
     PROVISIONED_BY,
@@ -13,9 +16,6 @@ from controller_manager.volumes.views import (
     Claim,
     Volume,
 )
-from kubeclient.informer import Informers
-from kubeclient.plan import NOTHING, Action, Event, Patch, Plan, merge_status
-from kubeclient.rest import MERGE
 
 
 class Volumes:

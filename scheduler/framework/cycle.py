@@ -21,6 +21,7 @@ from scheduler.plugins.node_fit import BalancedAllocation, NodeResourcesFit
 from scheduler.plugins.pods_near import InterPodAffinity, NamespaceLabels
 from scheduler.plugins.taints import TaintToleration
 from scheduler.plugins.topology_spread import PodTopologySpread
+from scheduler.plugins.volume_binding import VolumeBinding
 from scheduler.pod_info import PodInfo
 
 
@@ -32,11 +33,11 @@ class Profile:
     scores: Sequence[tuple[Score, float]]
 
 
-def default_profile(cache: Cache, labels_of: NamespaceLabels) -> Profile:
+def default_profile(cache: Cache, labels_of: NamespaceLabels, volumes: VolumeBinding) -> Profile:
     affinity, taints, fit = NodeAffinity(), TaintToleration(), NodeResourcesFit()
     spread, near = PodTopologySpread(cache), InterPodAffinity(cache, labels_of)
     return Profile(
-        filters=(NodeUnschedulable(), NodeName(), taints, affinity, NodePorts(), fit, spread, near),
+        filters=(NodeUnschedulable(), NodeName(), taints, affinity, NodePorts(), fit, volumes, spread, near),
         scores=((taints, 3.0), (affinity, 2.0), (spread, 2.0), (near, 2.0), (fit, 1.0), (BalancedAllocation(), 1.0)),
     )
 
@@ -62,6 +63,9 @@ def decide(pod: PodInfo, table: NodeTable, profile: Profile, rng: Rng) -> Decisi
     resolvable = True
     for plugin in profile.filters:
         verdict = plugin.filter(pod, table)
+        if verdict.everywhere:
+            sentence = f"0/{len(table)} nodes are available: {verdict.everywhere}."
+            return Decision(None, sentence, frozenset({plugin.name}))
         passing = verdict.passing(table)
         # A node already out keeps the reason of the filter that put it out, as upstream stops at the first.
         for sentence, failed in verdict.reasons.items():

@@ -19,13 +19,17 @@ MAX_SCORE = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`reasons[sentence]` masks the nodes it applies to; a node may have several. Nodes in none of them pass."""
+    """`reasons[sentence]` masks the nodes it applies to; a node may have several. Nodes in none of them pass.
+
+    `everywhere` is said of the pod, not of nodes (upstream: a PreFilter's refusal); then no node passes.
+    """
 
     reasons: Mapping[str, Mask] = field(default_factory=dict)
     resolvable: bool = False
+    everywhere: str = ""
 
     def passing(self, table: NodeTable) -> Mask:
-        mask = table.live.copy()
+        mask = table.live & (not self.everywhere)
         for failed in self.reasons.values():
             mask &= ~failed
         return mask

@@ -153,3 +153,48 @@ def test_a_claim_goes_when_deleted_and_written_endpoints_lead_somewhere(newest: 
         return [e["addresses"] for e in found["endpoints"]] == [["192.0.2.7"]]
 
     eventually(mirrored, "the Endpoints are mirrored", 20)
+
+
+def test_a_volume_is_bound_when_its_first_pod_is_scheduled_and_keeps_the_data(newest: Kubectl, namespace: str) -> None:
+    storage_class = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": namespace},
+        "provisioner": "kubernetes.io/no-provisioner",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+    here = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["e2e"]}]}
+    size = {"storage": "1Mi"}
+    common = {"accessModes": ["ReadWriteOnce"], "storageClassName": namespace}
+    disk = {
+        **common,
+        "capacity": size,
+        "hostPath": {"path": f"/var/lib/skiff-disks/{namespace}", "type": "DirectoryOrCreate"},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [here]}},
+    }
+    v1 = {"apiVersion": "v1"}
+    volume = {**v1, "kind": "PersistentVolume", "metadata": {"name": namespace}, "spec": disk}
+    wanted = {**common, "resources": {"requests": size}}
+    claim = {**v1, "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": wanted}
+    apply(newest, namespace, storage_class, volume, claim)
+
+    def phase() -> str:
+        return str(newest.json("get", "pvc", "data", "-n", namespace)["status"].get("phase"))
+
+    try:
+        eventually(lambda: "WaitForFirstConsumer" in newest("get", "events", "-n", namespace).stdout, "the claim waits")
+        assert phase() == "Pending"
+        for name, script in (("writer", "echo kept > /data/file"), ("reader", "cat /data/file")):
+            mount = {"name": "data", "mountPath": "/data"}
+            container = {"name": "main", **IMAGE, "command": ["sh", "-c", script], "volumeMounts": [mount]}
+            volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+            spec = {"containers": [container], "volumes": volumes, "restartPolicy": "Never"}
+            apply(newest, namespace, {**v1, "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+            newest("wait", "-n", namespace, f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=40s")
+        assert phase() == "Bound"
+        assert newest("logs", "-n", namespace, "reader").stdout == "kept\n"
+        newest("delete", "-n", namespace, "pod/writer", "pod/reader", "pvc/data")
+        newest("wait", f"pv/{namespace}", "--for=jsonpath={.status.phase}=Released", "--timeout=30s")
+    finally:
+        newest("delete", "pv", namespace, "--ignore-not-found")
+        newest("delete", "storageclass", namespace, "--ignore-not-found")

@@ -10,10 +10,10 @@ from controller_manager.daemonset.views import DaemonSet
 from controller_manager.disruption.views import Budget
 from controller_manager.job.views import Job
 from controller_manager.statefulset.views import StatefulSet
-from controller_manager.volumes.views import ATTRIBUTES_CLASSES, CLASSES, AttributesClass, Claim, StorageClass, Volume
 from kubeclient.informer import Informers
 from kubeclient.plan import Action, Create, Delete, Event, Patch, Plan, Replace
 from kubeclient.rest import WatchEvent
+from kubeclient.volumes import ATTRIBUTES_CLASSES, CLASSES, AttributesClass, Claim, StorageClass, Volume
 from tests.unit.kubeclient.memory_api import MemoryApi
 
 NOW = 1_800_000_000.0

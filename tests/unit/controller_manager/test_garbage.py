@@ -8,10 +8,10 @@ import httpx
 from component_base.clock import ManualClock
 from controller_manager.garbage_collector.controller import GarbageCollector
 from controller_manager.garbage_collector.graph import FOREGROUND, ORPHAN, Graph
-from controller_manager.views import Meta, OwnerReference
 from kubeclient.discovery import Resource
 from kubeclient.kubeconfig import KubeConfig
 from kubeclient.rest import RestClient
+from kubeclient.views import Meta, OwnerReference
 
 SETS, PODS = "/apis/apps/v1/replicasets", "/api/v1/pods"
 

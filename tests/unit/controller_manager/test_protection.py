@@ -7,8 +7,8 @@ from controller_manager.protection import (
     ClaimProtectionController,
     VolumeProtectionController,
 )
-from controller_manager.volumes.views import ATTRIBUTES_CLASSES
 from kubeclient.plan import Plan
+from kubeclient.volumes import ATTRIBUTES_CLASSES
 from tests.unit.controller_manager.caches import NOW, THEN, Caches, patches, pod
 
 CLAIMS = "/api/v1/persistentvolumeclaims"

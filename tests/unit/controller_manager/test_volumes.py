@@ -6,8 +6,8 @@ import pytest
 
 from controller_manager.volumes.controller import PersistentVolumeBinder
 from controller_manager.volumes.ephemeral import EphemeralVolumeController
-from controller_manager.volumes.views import CLAIMS, CLASSES, VOLUMES
 from kubeclient.plan import Create
+from kubeclient.volumes import CLAIMS, CLASSES, VOLUMES
 from tests.unit.controller_manager.caches import THEN, Caches, actions, events, pod
 from tests.unit.controller_manager.world import PODS, World
 

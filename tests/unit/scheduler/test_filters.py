@@ -7,17 +7,19 @@ import pytest
 from component_base.rng import seeded
 from scheduler.cache import Cache
 from scheduler.framework.cycle import Decision, decide, default_profile
+from scheduler.plugins.volume_binding import VolumeBinding
 from scheduler.pod_info import PodInfo
-from tests.unit.scheduler.worlds import make_node, make_pod
+from tests.unit.scheduler.worlds import MemoryStorage, make_node, make_pod
 
 
-def where(pod: Any, *nodes: Any, placed: tuple[Any, ...] = ()) -> Decision:
+def where(pod: Any, *nodes: Any, placed: tuple[Any, ...] = (), storage: MemoryStorage | None = None) -> Decision:
     cache = Cache()
     for node in nodes:
         cache.set_node(node)
     for other in placed:
         cache.set_pod(PodInfo(other))
-    return decide(PodInfo(pod), cache.table, default_profile(cache, lambda namespace: {}), seeded(3))
+    profile = default_profile(cache, lambda namespace: {}, VolumeBinding(storage or MemoryStorage()))
+    return decide(PodInfo(pod), cache.table, profile, seeded(3))
 
 
 NO_SCHEDULE = {"key": "dedicated", "value": "db", "effect": "NoSchedule"}

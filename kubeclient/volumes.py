@@ -1,12 +1,17 @@
-"""What binding reads of claims, volumes and storage classes."""
+"""Claims, volumes and storage classes as typed views, and which volume may serve which claim.
+
+The binder and the scheduler must agree on that, so both ask here.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct, field
 
-from apimachinery.placement import NodeSelector
+from apimachinery.placement import NodeSelector, Requirement
 from apimachinery.quantity import Quantity
-from controller_manager.views import LabelSelector, Meta
+from kubeclient.views import LabelSelector, Meta
 
 CLAIMS = "/api/v1/persistentvolumeclaims"
 VOLUMES = "/api/v1/persistentvolumes"
@@ -124,10 +129,23 @@ class Volume(Struct, frozen=True):
         return self.metadata.annotations.get(BETA_CLASS, self.spec.storageClassName)
 
 
+class TopologyExpression(Struct, frozen=True):
+    key: str
+    values: list[str] = field(default_factory=list)
+
+
+class TopologyTerm(Struct, frozen=True):
+    matchLabelExpressions: list[TopologyExpression] = field(default_factory=list)
+
+    def as_requirements(self) -> list[Requirement]:
+        return [Requirement(e.key, "In", e.values) for e in self.matchLabelExpressions]
+
+
 class StorageClass(Struct, frozen=True):
     metadata: Meta
     provisioner: str = ""
     volumeBindingMode: str = "Immediate"
+    allowedTopologies: list[TopologyTerm] = field(default_factory=list)
 
     @property
     def waits_for_consumer(self) -> bool:
@@ -143,3 +161,49 @@ class AttributesClass(Struct, frozen=True):
     """A VolumeAttributesClass."""
 
     metadata: Meta
+
+
+def mismatch(volume: Volume, claim: Claim) -> str:
+    """Why the volume cannot serve the claim, in upstream's words; empty when it can."""
+    if volume.metadata.deletionTimestamp is not None:
+        return f'the volume is marked for deletion "{volume.metadata.name}"'
+    if storage(volume.spec.capacity) < storage(claim.spec.resources.requests):
+        return "requested PV is too small"
+    if volume.class_name != claim.class_name:
+        return "storageClassName does not match"
+    if (volume.spec.volumeAttributesClassName or "") != (claim.spec.volumeAttributesClassName or ""):
+        return "volumeAttributesClassName does not match"
+    if volume.spec.volumeMode != claim.spec.volumeMode:
+        return "incompatible volumeMode"
+    if not set(claim.spec.accessModes) <= set(volume.spec.accessModes):
+        return "incompatible accessMode"
+    return ""
+
+
+def best_volume(volumes: Iterable[Volume], claim: Claim, *, reserved_only: bool = False) -> Volume | None:
+    """`reserved_only`: the claim waits for its first consumer, so only a volume reserved for it counts."""
+    fitting: list[Volume] = []
+    for volume in volumes:
+        reference = volume.spec.claimRef
+        if reference is not None:
+            if reference.names(claim) and not mismatch(volume, claim):
+                return volume
+            continue
+        if reserved_only or volume.status.phase != "Available" or mismatch(volume, claim):
+            continue
+        selector = claim.spec.selector
+        if selector is not None and not selector.matches(volume.metadata.labels):
+            continue
+        fitting.append(volume)
+    return min(fitting, key=_preference, default=None)
+
+
+def _preference(volume: Volume) -> tuple[int, int, str]:
+    """Size first; then fewer access modes, then the name, so that the choice is the same every time."""
+    return storage(volume.spec.capacity), len(volume.spec.accessModes), volume.metadata.name
+
+
+def default_class(classes: Iterable[StorageClass]) -> StorageClass | None:
+    """Of several that call themselves default the newest counts, then the first by name (KEP-3333)."""
+    defaults = sorted((c for c in classes if c.is_default), key=lambda c: c.metadata.name)
+    return max(defaults, key=lambda c: c.metadata.creationTimestamp or "", default=None)

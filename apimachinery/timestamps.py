@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _SHAPE = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII
@@ -16,7 +17,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def format(now: float) -> str:
     """`2026-01-02T03:04:05Z`; fractions of a second are cut off, as a Go `Time` does."""
-    moment = _EPOCH + timedelta(seconds=int(now // 1))
+    return _format(int(now // 1))
+
+
+@lru_cache(maxsize=64)
+def _format(second: int) -> str:
+    moment = _EPOCH + timedelta(seconds=second)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment.year >= 1000 else moment.isoformat()[:19] + "Z"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from apimachinery.alike import Remembered, content
 from apimachinery.fields import quote
 from apimachinery.patch import fieldset, granular
 from apimachinery.patch.fieldset import Node as Fields
@@ -39,6 +40,7 @@ _NEVER_MANAGED: Fields = {
         },
     },
 }
+_IDENTITY = frozenset(name[2:] for name in _NEVER_MANAGED["f:metadata"])
 #: Struct fields which every object of a kind has, empty or not: their being there is nobody's doing.
 _ALWAYS_THERE = frozenset({"metadata", "spec", "status", "template", "strategy", "updateStrategy", "jobTemplate"})
 
@@ -248,6 +250,43 @@ def _capped(managers: Managers) -> Managers:
     return managers
 
 
+_of_alike: Remembered[Fields] = Remembered()
+
+
+def _of_new(info: ResourceInfo, obj: dict[str, Any]) -> Fields:
+    """What the creator of an object owns. It depends on names and on lists' keys, not on what is in flat maps."""
+    text = content([info.api_version, info.kind, _outline(obj)]) if info.custom is None else b""
+    found = _of_alike.get(text) if text else None
+    if found is None:
+        found = _created(info, obj)
+        if text:
+            _of_alike.keep(text, found)
+    return found
+
+
+def _created(info: ResourceInfo, obj: dict[str, Any]) -> Fields:
+    typed = root(info)
+    try:
+        found = granular.compare(empty_object(typed), obj, typed)
+    except granular.KeyMissing:
+        return {}
+    return strip(fieldset.union(found.modified, found.added))
+
+
+def _outline(obj: dict[str, Any]) -> dict[str, Any]:
+    outline = {name: _keys(value) for name, value in obj.items()}
+    metadata = obj.get("metadata") or {}
+    outline["metadata"] = {name: _keys(value) for name, value in metadata.items() if name not in _IDENTITY}
+    return outline
+
+
+def _keys(value: Any) -> Any:
+    """The keys of a map of texts; anything else is taken whole."""
+    if type(value) is dict and value and all(type(item) is str for item in value.values()):
+        return list(value)
+    return value
+
+
 def update(
     info: ResourceInfo, old: dict[str, Any] | None, new: dict[str, Any], manager: str, now: str, subresource: str = ""
 ) -> None:
@@ -264,6 +303,13 @@ def update(
     bare_new = bare(new)
     if not managers and old is not None:
         store(new, {})
+        return
+    if old is None and not managers:
+        fields = _of_new(info, bare_new)
+        store(
+            new,
+            {manager_of(manager, UPDATE, info, subresource): Owned(fields, info.api_version, now)} if fields else {},
+        )
         return
     typed = root(info)
     before = bare(old) if old is not None else empty_object(typed)

@@ -301,14 +301,16 @@ class PodWorker:
         ips = seen.sandbox.ips if seen.sandbox is not None else ()
         limits = pod_cgroup(pod, parts.pids_limit)
         await asyncio.to_thread(parts.cgroups.ensure, pod_cgroup_path(pod, parts.cgroup_root), limits)
+        # Before, not after: what changes while the volumes are being written has to be written in another round.
+        self._refresh = False
         try:
             await parts.volumes.set_up(pod, maps, secrets, ips)
         except VolumeError as error:
+            self._refresh = True
             self._complain(str(error))
             self._at(parts.clock.now() + VOLUME_RETRY)
             return False
         self._complaint = Complaint()
-        self._refresh = False
         return True
 
     def _complain(self, text: str) -> None:

@@ -91,6 +91,29 @@ async def test_a_failed_sandbox_is_tried_again(bench: Bench) -> None:
     await bench.until(lambda: bench.phase(path) == "Running")
 
 
+async def test_a_config_map_made_while_volumes_are_written_gets_into_its_volume(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volumes = bench.agent.parts.volumes
+    once = volumes.set_up
+    made = False
+
+    async def meanwhile(*args: Any) -> None:
+        nonlocal made
+        await once(*args)
+        if not made:
+            made = True
+            body = {"kind": "ConfigMap", "metadata": {"name": "late"}, "data": {"key": "value"}}
+            bench.api.put("/api/v1/namespaces/default/configmaps/late", body)
+            await settled()
+
+    monkeypatch.setattr(type(volumes), "set_up", lambda self, *args: meanwhile(*args))
+    path = bench.pod("a", volumes=[{"name": "v", "configMap": {"name": "late", "optional": True}}])
+    await bench.until(lambda: bench.phase(path) == "Running")
+    folder = volumes.pod_dir("uid-web") / "volumes" / "kubernetes.io~configmap" / "v"
+    await bench.until(lambda: (folder / "key").exists() and (folder / "key").read_text() == "value")
+
+
 async def test_restarts_back_off_ten_then_twenty_seconds(bench: Bench) -> None:
     path = bench.pod("a")
     await bench.until(lambda: bench.phase(path) == "Running")

@@ -280,7 +280,7 @@ def apply(invocation: Invocation, request: AdmissionRequest, answer: review.Answ
     seen = request.obj if request.kind is not None else between({**request.obj, **_typed_as(request.info)}, info)
     try:
         patched = json_patch.apply(seen, operations)
-        new = typed(_Kind(request.kind or (info.group, info.version, info.kind)), patched).obj
+        new = typed(_Kind(request.kind) if request.kind is not None else info, patched).obj
     except (json_patch.PatchError, DecodeError) as error:
         raise errors.internal(error) from None
     if request.kind is None:
@@ -303,4 +303,4 @@ def between(obj: JSON, info: ResourceInfo) -> JSON:
     """The object in another version of its resource."""
     if obj["apiVersion"] == info.api_version:
         return obj
-    return conversion.convert(obj, info.api_version)
+    return info.custom.renamed(obj) if info.custom is not None else conversion.convert(obj, info.api_version)

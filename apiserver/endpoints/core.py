@@ -18,7 +18,7 @@ from apiserver.registry.catalog import Catalog
 from apiserver.registry.writer import Write, Writer
 from apiserver.storage.cache import Entry, Hint
 from apiserver.storage.feed import Feed
-from apiserver.storage.index import ALIASES, Indexer
+from apiserver.storage.index import ALIASES, NAMES, Indexer
 from apiserver.storage.listing import Lister
 from component_base.clock import Clock
 from component_base.rng import Rng
@@ -122,7 +122,8 @@ def _requirements(info: ResourceInfo, indexer: Indexer, fields: Any) -> list[tup
     found = []
     for one in fields.requirements:
         stored = aliases.get(one.field, one.field)
-        if stored not in indexer.selectable:
+        own = info.custom is None or stored in info.custom.selectable or stored in NAMES
+        if stored not in indexer.selectable or not own:
             raise errors.bad_request(_unknown_field(info, one.field, len(indexer.selectable) > 2))
         found.append((stored, one.operator in ("=", "=="), one.value))
     return found

@@ -51,8 +51,8 @@ def put(obj: JSON, kind: str, state: bool, reason: str, message: str, now: float
     new = {"type": kind, "status": word, "lastTransitionTime": timestamps.format(now), "reason": reason}
     new["message"] = message
     for index, one in enumerate(listed):
-        if one["type"] == kind:
-            if one["status"] == word and one.get("lastTransitionTime"):
+        if one.get("type") == kind:
+            if one.get("status") == word and one.get("lastTransitionTime"):
                 new["lastTransitionTime"] = one["lastTransitionTime"]
             listed[index] = new
             return
@@ -155,4 +155,4 @@ def _structure(obj: JSON, now: float) -> None:
         put(obj, "NonStructuralSchema", True, "Violations", aggregate(found), now)
     elif condition(obj, "NonStructuralSchema") is not None:
         status = obj["status"]
-        status["conditions"] = [one for one in status["conditions"] if one["type"] != "NonStructuralSchema"]
+        status["conditions"] = [one for one in status["conditions"] if one.get("type") != "NonStructuralSchema"]

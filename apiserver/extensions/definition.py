@@ -35,6 +35,7 @@ class Definition:
         self.versions: Mapping[str, CustomVersion] = {one["name"]: self._version(spec, one) for one in spec["versions"]}
         for one in self.versions.values():
             one.versions = self.versions
+        self.selectable = tuple(dict.fromkeys(path for one in self.versions.values() for path in one.selectable))
         self.resources = {
             name: self._resource(spec, version)
             for name, version in self.versions.items()
@@ -112,7 +113,7 @@ def schema_of(data: bytes, version: str) -> JSON | None:
 
 def condition(obj: JSON, kind: str) -> JSON | None:
     for one in (obj.get("status") or {}).get("conditions") or ():
-        if one["type"] == kind:
+        if one.get("type") == kind:
             found: JSON = one
             return found
     return None
@@ -120,4 +121,4 @@ def condition(obj: JSON, kind: str) -> JSON | None:
 
 def is_true(obj: JSON, kind: str) -> bool:
     found = condition(obj, kind)
-    return found is not None and found["status"] == "True"
+    return found is not None and found.get("status") == "True"

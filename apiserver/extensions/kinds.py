@@ -49,7 +49,7 @@ class CustomKinds:
             return
         try:
             self._install(obj, change.entry.data)
-        except (KeyError, TypeError, ValueError, StopIteration) as error:
+        except Exception as error:  # noqa: BLE001 - one bad definition must not stop the feed
             log.error("the CustomResourceDefinition %s cannot be served: %r", name, error)
 
     def _install(self, obj: JSON, data: bytes) -> None:
@@ -71,9 +71,14 @@ class CustomKinds:
             version = made.versions[name]
             if made.by_webhook:
                 version.convert = functools.partial(self._converter.convert, made, version)
-            self._feed.serve(info, functools.partial(self._cache, made, name))
+                self._feed.serve(info, name, functools.partial(self._converted, made, name))
+        if not made.by_webhook:
+            self._feed.serve(made.resources[made.storage], "", functools.partial(self._stored, made))
         for name in made.served:
             self._catalog.add(made.resources[name])
+        if self._feed.ready.is_set():
+            # From now on every apiserver knows the history, whichever of them a client watches.
+            self._feed.cache(made.resources[made.storage])
 
     def _remove(self, name: str) -> None:
         known = self._installed.pop(name, None)
@@ -82,20 +87,25 @@ class CustomKinds:
         for version, info in known.resources.items():
             if version in known.served:
                 self._catalog.remove(info)
-            self._feed.forget(info)
+        self._feed.forget(next(iter(known.resources.values())))
 
-    def _cache(self, made: Definition, name: str, drop: Callable[[], None]) -> ResourceCache:
+    def _converted(self, made: Definition, name: str, drop: Callable[[], None]) -> ResourceCache:
         info, version = made.resources[name], made.versions[name]
-        prefix, indexer = f"{info.etcd_prefix}/", Indexer(info.group_resource, version.selectable)
-        if made.by_webhook:
-            return ConvertedCache(prefix, indexer, functools.partial(self._values, made, name), drop)
-        return ResourceCache(prefix, indexer, functools.partial(versions.prepare, version))
+        indexer = Indexer(info.group_resource, version.selectable)
+        return ConvertedCache(f"{info.etcd_prefix}/", indexer, functools.partial(self._values, made, name), drop)
+
+    def _stored(self, made: Definition, drop: Callable[[], None]) -> ResourceCache:
+        del drop  # it never fails
+        info = made.resources[made.storage]
+        indexer = Indexer(info.group_resource, made.selectable)
+        prepare = functools.partial(versions.prepare, made.versions[made.storage])
+        return ResourceCache(f"{info.etcd_prefix}/", indexer, prepare)
 
     async def _values(self, made: Definition, name: str, values: Sequence[bytes]) -> list[bytes]:
         """Stored values as the cache of a version holds them; those of other versions go through the webhook."""
         version = made.versions[name]
         stored = [orjson.loads(value) for value in values]
-        objs = [versions.current(version, one) for one in stored]
+        objs = [version.read(one) for one in stored]
         foreign = [index for index, one in enumerate(objs) if one["apiVersion"] != version.api_version]
         if foreign:
             converted = await self._converter.convert(made, version, [objs[index] for index in foreign])

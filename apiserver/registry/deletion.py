@@ -117,7 +117,7 @@ def _terminate(definition: JSON, now: float) -> None:
     finalizers = list(metadata.get("finalizers") or ())
     metadata["finalizers"] = finalizers if CLEANUP in finalizers else [*finalizers, CLEANUP]
     status = definition["status"] = dict(definition.get("status") or {})
-    others = [one for one in status.get("conditions") or () if one["type"] != "Terminating"]
+    others = [one for one in status.get("conditions") or () if one.get("type") != "Terminating"]
     message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
     terminating = {"type": "Terminating", "status": "True", "lastTransitionTime": timestamps.format(now)}
     status["conditions"] = [*others, {**terminating, "reason": "InstanceDeletionPending", "message": message}]

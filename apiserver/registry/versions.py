@@ -1,7 +1,7 @@
 """Kinds served in more than one version: objects between the version asked for and the stored one.
 
-Caches of built-in kinds hold objects as they are stored; of custom kinds every version has a cache with objects in that
-version (see `storage.feed`), since converting them may take a webhook.
+Caches hold objects as they are stored, and answers in other versions are made of them. Only where a webhook converts,
+which takes its time, every version of a custom kind has a cache of its own, with objects in that version.
 """
 
 from __future__ import annotations
@@ -23,12 +23,18 @@ JSON = dict[str, Any]
 
 def is_cached_version(info: ResourceInfo) -> bool:
     """Whether the entries of the resource's cache are in the version of `info`."""
-    return info.custom is not None or info.storage_api_version == info.api_version
+    return info.storage_api_version == info.api_version or has_own_cache(info)
+
+
+def has_own_cache(info: ResourceInfo) -> bool:
+    return info.custom is not None and info.custom.convert is not None
 
 
 def from_stored(info: ResourceInfo, obj: JSON) -> JSON:
     """An entry's object in the version of `info`; `obj` may be returned as it is."""
-    return obj if is_cached_version(info) else conversion.from_storage(info, obj)
+    if is_cached_version(info):
+        return obj
+    return info.custom.renamed(obj) if info.custom is not None else conversion.from_storage(info, obj)
 
 
 async def encoded(info: ResourceInfo, obj: JSON) -> tuple[bytes, bytes]:
@@ -36,28 +42,21 @@ async def encoded(info: ResourceInfo, obj: JSON) -> tuple[bytes, bytes]:
     if info.custom is None:
         value = encoding.for_storage(conversion.to_storage(info, obj))
         return value, value
-    own = encoding.for_storage(obj)
-    if info.storage_version == info.version:
-        return own, own
-    target = info.custom.versions[info.storage_version]
-    if target.convert is None:
-        return encoding.for_storage(target.renamed(obj)), own
-    (converted,) = await target.convert([obj])
-    return encoding.for_storage(converted), own
+    stored = info.custom.versions[info.storage_version]
+    if stored.convert is None or stored is info.custom:
+        value = encoding.for_storage(obj if obj["apiVersion"] == stored.api_version else stored.renamed(obj))
+        return value, value
+    (converted,) = await stored.convert([obj])
+    return encoding.for_storage(converted), encoding.for_storage(obj)
 
 
-def prepare(custom: CustomVersion, value: bytes) -> bytes:
-    """A stored value of a custom kind as its version's cache holds it, where no webhook is needed."""
-    stored = orjson.loads(value)
+def prepare(stored: CustomVersion, value: bytes) -> bytes:
+    """A value from the store as if it had been written today, in the version that is stored today."""
+    was = orjson.loads(value)
     try:
-        obj = current(custom, stored)
-        if obj["apiVersion"] != custom.api_version:
-            obj = custom.renamed(obj)
+        obj = stored.read(was)
+        if obj["apiVersion"] != stored.api_version:
+            obj = stored.renamed(obj)
     except DecodeError:  # stored before anybody looked that closely
         return value
-    return value if obj == stored else encoding.for_storage(obj)
-
-
-def current(custom: CustomVersion, stored: JSON) -> JSON:
-    """What is stored, pruned and with the defaults of today, still in its version."""
-    return custom.read(stored)
+    return value if obj == was else encoding.for_storage(obj)

@@ -124,6 +124,7 @@ class ResourceCache:
         self.revision = 0
         """Of the last change of this resource."""
         self.loaded = False
+        self._loaded_at = 0
         self._listeners: list[Listener] = []
         self._pending: list[tuple[str, bytes | None, int, int, float]] = []
         self.resets: list[Callable[[], None]] = []
@@ -138,15 +139,19 @@ class ResourceCache:
 
     # -- Written by the feed
 
-    def load(self, items: Iterable[tuple[str, bytes, int, int]], revision: int, now: float) -> None:
-        """The whole collection as of `revision`: (key, value, mod revision, lease). Listeners hear the differences."""
+    def load(self, items: Iterable[tuple[str, bytes, int, int]], revision: int, now: float, began: int = 0) -> None:
+        """The whole collection as of `revision`: (key, value, mod revision, lease). Listeners hear the differences.
+
+        `began`, where that is known: since then nothing has changed up to `revision`.
+        """
         old, self.entries = self.entries, SortedDict()
         fresh = {key: self._entry(key, value, mod, lease) for key, value, mod, lease in items}
         self.entries.update(fresh)
         self.memo.clear()
         self._lookups.clear()
         self.changes.clear()
-        self.floor, self.revision = revision, max((e.revision for e in fresh.values()), default=revision)
+        self.floor, self._loaded_at = began or revision, revision
+        self.revision = max((e.revision for e in fresh.values()), default=revision)
         self.loaded = True
         for reset in list(self.resets):
             reset()
@@ -167,7 +172,7 @@ class ResourceCache:
         if not self.loaded:
             self._pending.append((key, value, revision, lease, now))
             return
-        if revision <= self.floor:
+        if revision <= self._loaded_at:
             return
         previous: Entry | None = self.entries.get(key)
         self.memo.clear()

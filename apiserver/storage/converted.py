@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 Convert = Callable[[Sequence[bytes]], Awaitable[list[bytes]]]
 Event = tuple[str, bytes | None, int, int, float]
 Item = tuple[str, bytes, int, int]
+Whole = tuple[list[Item], int, float, int]
 #: Objects in one call of a webhook.
 BATCH = 200
 
@@ -35,7 +36,7 @@ class ConvertedCache(ResourceCache):
         super().__init__(prefix, indexer)
         self._convert = convert
         self._give_up = give_up
-        self._queue: deque[Event | tuple[list[Item], int, float]] = deque()
+        self._queue: deque[Event | Whole] = deque()
         self._working = False
         self._failure: Exception | None = None
         self._waiting: list[asyncio.Future[None]] = []
@@ -45,8 +46,8 @@ class ConvertedCache(ResourceCache):
 
     # -- Written by the feed
 
-    def load(self, items: Iterable[Item], revision: int, now: float) -> None:
-        self._queue.append((list(items), revision, now))
+    def load(self, items: Iterable[Item], revision: int, now: float, began: int = 0) -> None:
+        self._queue.append((list(items), revision, now, began))
         self._work()
 
     def apply(self, key: str, value: bytes | None, revision: int, lease: int, now: float) -> None:
@@ -62,7 +63,7 @@ class ConvertedCache(ResourceCache):
         try:
             while self._queue:
                 first = self._queue[0]
-                if len(first) == 3:
+                if len(first) == 4:
                     await self._load(*first)
                     self._queue.popleft()
                 else:
@@ -74,19 +75,19 @@ class ConvertedCache(ResourceCache):
         finally:
             self._working = False
 
-    async def _load(self, items: list[Item], revision: int, now: float) -> None:
+    async def _load(self, items: list[Item], revision: int, now: float, began: int) -> None:
         done: list[Item] = []
         for start in range(0, len(items), BATCH):
             part = items[start : start + BATCH]
             values = await self._convert([value for _, value, _, _ in part])
             done += [(key, value, mod, lease) for (key, _, mod, lease), value in zip(part, values, strict=True)]
-        super().load(done, revision, now)
+        super().load(done, revision, now, began)
 
     async def _apply(self) -> None:
         """The events at the head of the queue."""
         part: list[Event] = []
         for one in self._queue:
-            if len(one) == 3 or len(part) == BATCH:
+            if len(one) == 4 or len(part) == BATCH:
                 break
             part.append(one)
         values = iter(await self._convert([value for _, value, _, _, _ in part if value is not None]))
@@ -114,7 +115,7 @@ class ConvertedCache(ResourceCache):
         if not self._queue:
             return revision
         first = self._queue[0]
-        return 0 if len(first) == 3 else min(revision, first[2] - 1)
+        return 0 if len(first) == 4 else min(revision, first[2] - 1)
 
     async def progress(self) -> None:
         """Once more has been applied. Raises what the conversion has failed with."""

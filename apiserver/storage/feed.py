@@ -8,6 +8,7 @@ revision (callers at the same time share one question) and wait until the watch 
 from __future__ import annotations
 
 import asyncio
+import functools
 import heapq
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -36,7 +37,13 @@ MakeCache = Callable[[Callable[[], None]], ResourceCache]
 
 
 def _key(info: ResourceInfo) -> str:
-    return f"{info.etcd_prefix}/" if info.custom is None else f"{info.etcd_prefix}/#{info.version}"
+    own = info.custom is not None and info.custom.convert is not None
+    return f"{info.etcd_prefix}/{info.version}" if own else f"{info.etcd_prefix}/"
+
+
+def _prefix(key: str) -> str:
+    """Of a custom resource, by an object's key: /registry/<group>/<plural>/."""
+    return key[: key.find("/", key.find("/", len(ROOT)) + 1) + 1]
 
 
 class Feed:
@@ -49,7 +56,13 @@ class Feed:
         self._hubs: dict[str, WatchHub] = {}
         self._routes: dict[str, tuple[ResourceCache, ...]] = {}
         """By storage prefix: of a custom kind, every version that somebody has asked for has a cache of its own."""
-        self._custom: dict[str, MakeCache] = {}
+        self._custom: dict[str, dict[str, MakeCache]] = {}
+        """By storage prefix and view."""
+        self._changed: dict[str, int] = {}
+        """By storage prefix: the last revision that changed anything there, as far as the feed has seen any."""
+        self._began = 0
+        self._taking = 0
+        """The revision of the event that caches are being told of."""
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._sequence = 0
@@ -61,42 +74,47 @@ class Feed:
     def cache(self, info: ResourceInfo, selectable: tuple[str, ...] = ()) -> ResourceCache:
         """The cache of the resource's storage prefix; versions of a resource share it. Made at the first call.
 
-        Of a custom resource, each version has its own. Raises StatusError 404 when that is not served any more.
+        Where a webhook converts, versions have caches of their own, made at the same time so that a watch finds the
+        same history in each. Raises StatusError 404 for a custom resource that is not served any more.
         """
         key = _key(info)
         found = self._caches.get(key)
         if found is None:
-            found = self._make(info, key, selectable)
-            self._caches[key] = found
-            self._routes[found.prefix] = (*self._routes.get(found.prefix, ()), found)
-            self._hubs[key] = WatchHub(found)
-            if self.ready.is_set():
-                self._loading[key] = spawn(self._load_one(found), f"load {key}")
+            prefix = f"{info.etcd_prefix}/"
+            if info.custom is None:
+                stored = "events" if info.group_resource == "events.events.k8s.io" else info.group_resource
+                self._add(prefix, ResourceCache(prefix, Indexer(stored, selectable)))
+            else:
+                for view, make in self._custom.get(prefix, {}).items():
+                    if prefix + view not in self._caches:
+                        self._add(prefix + view, make(functools.partial(self._drop, prefix + view)))
+            found = self._caches.get(key)
+            if found is None:
+                raise errors.path_not_found()
         return found
 
-    def _make(self, info: ResourceInfo, key: str, selectable: tuple[str, ...]) -> ResourceCache:
-        if info.custom is not None:
-            make = self._custom.get(key)
-            if make is None:
-                raise errors.path_not_found()
-            return make(lambda: self._drop(key))
-        stored = "events" if info.group_resource == "events.events.k8s.io" else info.group_resource
-        return ResourceCache(f"{info.etcd_prefix}/", Indexer(stored, selectable))
+    def _add(self, key: str, cache: ResourceCache) -> None:
+        self._caches[key] = cache
+        self._routes[cache.prefix] = (*self._routes.get(cache.prefix, ()), cache)
+        self._hubs[key] = WatchHub(cache)
+        if self.ready.is_set():
+            self._loading[key] = spawn(self._load_one(cache), f"load {key}")
 
     def hub(self, info: ResourceInfo) -> WatchHub:
         return self._hubs[_key(info)]
 
-    def serve(self, info: ResourceInfo, make: MakeCache) -> None:
-        """A custom resource is there. Its cache is made when somebody asks; one of an older definition is dropped."""
-        key = _key(info)
-        self._drop(key)
-        self._custom[key] = make
+    def serve(self, info: ResourceInfo, view: str, make: MakeCache) -> None:
+        """A custom resource is there; `view` is "" for what all versions share, else the version.
+
+        Its cache is made when somebody asks.
+        """
+        self._custom.setdefault(f"{info.etcd_prefix}/", {})[view] = make
 
     def forget(self, info: ResourceInfo) -> None:
-        """A custom resource went away: its watches end, its memory is freed."""
-        key = _key(info)
-        self._custom.pop(key, None)
-        self._drop(key)
+        """A custom resource went away, or is defined anew: watches of all its versions end, its memory is freed."""
+        prefix = f"{info.etcd_prefix}/"
+        for view in self._custom.pop(prefix, {}):
+            self._drop(prefix + view)
 
     def _drop(self, key: str) -> None:
         if hub := self._hubs.pop(key, None):
@@ -172,6 +190,7 @@ class Feed:
                 if caches and (prefix := caches[0].prefix) in pages:
                     pages[prefix].append((key[len(prefix) :], kv.value, kv.mod_revision, kv.lease))
         now = self._clock.monotonic()
+        self._began = revision
         for name in known & self._caches.keys():
             self._caches[name].load(pages.get(self._caches[name].prefix, ()), revision, now)
             await asyncio.sleep(0)
@@ -185,16 +204,18 @@ class Feed:
         self._advance(revision)
 
     async def _load_one(self, cache: ResourceCache) -> None:
-        """A resource that appeared while running."""
-        items = []
-        revision = 0
-        async for kvs, at in self._pages(cache.prefix.encode()):
-            revision = at
-            items += [(kv.key.decode()[len(cache.prefix) :], kv.value, kv.mod_revision, kv.lease) for kv in kvs]
-        cache.load(items, revision, self._clock.monotonic())
+        """A resource that appeared while running: as of the revision that the feed is at, from where it goes on.
 
-    async def _pages(self, prefix: bytes) -> AsyncIterator[tuple[list[KeyValue], int]]:
-        start, end, revision = prefix, prefix_end(prefix), 0
+        Nothing has happened to it since its last change, so watches may begin there.
+        """
+        items = []
+        revision, began = max(self.revision, self._taking), max(self._began, self._changed.get(cache.prefix, 0))
+        async for kvs, _ in self._pages(cache.prefix.encode(), revision):
+            items += [(kv.key.decode()[len(cache.prefix) :], kv.value, kv.mod_revision, kv.lease) for kv in kvs]
+        cache.load(items, revision, self._clock.monotonic(), began)
+
+    async def _pages(self, prefix: bytes, revision: int = 0) -> AsyncIterator[tuple[list[KeyValue], int]]:
+        start, end = prefix, prefix_end(prefix)
         while True:
             page = await self._client.range(start, end, limit=PAGE, revision=revision)
             revision = revision or page.revision
@@ -216,7 +237,10 @@ class Feed:
         for event in response.events:
             kv: KeyValue = event.kv
             key = kv.key.decode("utf-8", "replace")
-            for cache in self._route(key):
+            caches = self._route(key)
+            self._taking = kv.mod_revision
+            self._changed[caches[0].prefix if caches else _prefix(key)] = kv.mod_revision
+            for cache in caches:
                 value = None if event.type == "DELETE" else kv.value
                 try:
                     cache.apply(key[len(cache.prefix) :], value, kv.mod_revision, kv.lease, now)
@@ -273,14 +297,14 @@ class Feed:
             while self._question is not None:
                 question, self._question = self._question, None
                 try:
-                    found = await self._client.range(ROOT.encode(), count_only=True)
+                    revision = await self._client.revision()
                 except RpcError as error:
                     if not question.done():
                         question.set_exception(error)
                         question.exception()
                 else:
                     if not question.done():
-                        question.set_result(found.revision)
+                        question.set_result(revision)
         finally:
             self._asking = False
 

@@ -193,7 +193,7 @@ ALIASES: dict[str, dict[str, str]] = {
         "reportingController": "reportingComponent",
     }
 }
-_NAMES = ("metadata.name", "metadata.namespace")
+NAMES = ("metadata.name", "metadata.namespace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ class Indexer:
             view, self._read = dict, lambda obj: {path: _text(_at(obj, path)) for path in extra}  # type: ignore[assignment]
         self._decoder = msgspec.json.Decoder(view)
         self._extra = extra
-        self.selectable = frozenset((*_NAMES, *extra, *(() if extra else self._names(view))))
+        self.selectable = frozenset((*NAMES, *extra, *(() if extra else self._names(view))))
 
     def _names(self, view: type[Struct]) -> tuple[str, ...]:
         if self._read is _no_fields:

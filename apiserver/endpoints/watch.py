@@ -13,6 +13,7 @@ from apiserver.endpoints.core import Core, selection
 from apiserver.endpoints.exchange import Exchange
 from apiserver.endpoints.queries import list_options
 from apiserver.endpoints.render import Renderer
+from apiserver.messages import MessageAnswer, lines, wants_messages
 from apiserver.storage.cache import Change, Entry, ResourceCache
 from apiserver.storage.watchers import Group, Watcher
 from component_base.tasks import spawn
@@ -65,6 +66,9 @@ async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     group = hub.join(view, make, watcher)
     past = chunks(group.initial(watcher, entries, changes or ()))
     past = itertools.chain([next(past, b"")], past)  # what comes first must be rendered before anything live
+    if wants_messages(exchange.scope):
+        answer = MessageAnswer(exchange.scope, split=lines if shape.media_type == JSON else None)
+        exchange.send, exchange.receive = answer.send, answer.receive
     stream = Stream(core, exchange, cache, watcher, renderer, timeout, options.bookmarks)
     try:
         await stream.run(

@@ -10,6 +10,7 @@ import httpx
 
 from apimachinery import errors, timestamps
 from apimachinery.fields import FieldError, Path, forbidden, invalid, not_supported
+from apiserver.messages import BASE64, BINARY, MessageAnswer, wants_messages
 from apiserver.ports import Call, Receive, Scope, Send
 from apiserver.proxy.target import Locator, choose_container
 from apiserver.proxy.transport import Transport, dial_failed
@@ -27,6 +28,8 @@ class Logs:
     async def __call__(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "GET":
             raise errors.method_not_allowed()
+        if wants_messages(scope):
+            send = MessageAnswer(scope, (BINARY, BASE64)).send
         query = kubelet_query(call.name, call.query)
         asked = dict(reversed(call.query))
         pod = await self._locator.pod(call.namespace, call.name)
@@ -51,6 +54,8 @@ class Logs:
                 raise await refusal(response, call.name)
             await start(send)
             await _pump(response, send)
+        except ConnectionError:
+            pass  # the client has left
         finally:
             await response.aclose()
 

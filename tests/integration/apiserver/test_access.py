@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Subprotocol
 
+from apiserver.messages import BASE64, BINARY
 from component_base.pki import Usage
 from serving.host import HttpsServer
 from tests.integration.cluster_parts import ApiServer, Certificates, start_apiserver, start_store
@@ -230,6 +235,8 @@ async def test_the_way_to_a_kubelet(joined: ApiServer) -> None:
     try:
         await asyncio.to_thread(_run_a_pod, joined, kubelet.port)
         assert await asyncio.to_thread(_logs, joined) == "hello from the kubelet\n"
+        assert await _logs_in_messages(joined, BINARY) == [b"", b"hello from the kubelet\n"]
+        assert await _logs_in_messages(joined, BASE64) == ["", base64.b64encode(b"hello from the kubelet\n").decode()]
         assert await _exec(joined) == (b"/exec/default/p/c?input=1&output=1&command=cat\n", b"ECHO")
     finally:
         await kubelet.stop(0.1)
@@ -251,6 +258,26 @@ def _run_a_pod(server: ApiServer, port: int) -> None:
 def _logs(server: ApiServer) -> str:
     with server.http() as api:
         return api.get("/api/v1/namespaces/default/pods/p/log").text
+
+
+async def _logs_in_messages(server: ApiServer, protocol: str) -> list[bytes | str]:
+    url = server.url.replace("https", "wss") + "/api/v1/namespaces/default/pods/p/log"
+    async with connect(
+        url, ssl=server.tls(), server_hostname="localhost", subprotocols=[Subprotocol(protocol)]
+    ) as near:
+        assert near.subprotocol == protocol
+        return [message async for message in near]
+
+
+async def test_a_watch_over_a_websocket(joined: ApiServer) -> None:
+    url = joined.url.replace("https", "wss") + "/api/v1/namespaces?watch=1&timeoutSeconds=1"
+    async with connect(url, ssl=joined.tls(), server_hostname="localhost") as near:
+        events = [json.loads(message) async for message in near]
+    assert {event["type"] for event in events} == {"ADDED"}
+    assert "default" in [event["object"]["metadata"]["name"] for event in events]
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(f"{url}&resourceVersion=x", ssl=joined.tls(), server_hostname="localhost")
+    assert refused.value.response.status_code == 400
 
 
 async def _exec(server: ApiServer) -> tuple[bytes, bytes]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from apimachinery.cel import types
+from apimachinery.cel import literals, types
 from apimachinery.cel.ast import (
     Call,
     Comprehension,
@@ -46,6 +46,9 @@ def check(
     if checker.issues:
         raise CelTypeError(text, checker.issues)
     checker.settle()
+    found = literals.complaints(text, tree)
+    if found:
+        raise CelTypeError(text, found)
     return tree.type
 
 
@@ -205,13 +208,12 @@ class Checker:
 
         return tuple(map(renew, params)), renew(result)
 
-    def _join(self, node: Node, before: Type | None, current: Type) -> Type:
+    def _join(self, before: Type | None, current: Type) -> Type:
         if before is None:
             return current
         if self._unifier.assignable(before, current):
             return types.most_general(before, current)
-        self._mismatch(node, before, current)
-        return ERROR
+        return DYN
 
     def _mismatch(self, node: Node, expected: Type, found: Type) -> None:
         shown = [self._unifier.substitute(each, to_dyn=True) for each in (expected, found)]
@@ -231,7 +233,7 @@ class Checker:
         joined: Type | None = None
         for index, element in enumerate(node.elements):
             self.check(element)
-            joined = self._join(element, joined, self._unwrapped(element, optional=index in node.optional))
+            joined = self._join(joined, self._unwrapped(element, optional=index in node.optional))
         node.type = list_of(joined or self._unifier.fresh())
 
     def _map(self, node: MapNode) -> None:
@@ -239,9 +241,9 @@ class Checker:
         values: Type | None = None
         for entry in node.entries:
             self.check(entry.key)
-            keys = self._join(entry.key, keys, entry.key.type)
+            keys = self._join(keys, entry.key.type)
             self.check(entry.value)
-            values = self._join(entry.value, values, self._unwrapped(entry.value, optional=entry.optional))
+            values = self._join(values, self._unwrapped(entry.value, optional=entry.optional))
         node.type = map_of(keys or self._unifier.fresh(), values or self._unifier.fresh())
 
     def _struct(self, node: StructNode) -> None:

@@ -154,6 +154,16 @@ def _opt_flat_map(offset: int, target: Node, args: list[Node]) -> Node:
     return _when_present(offset, target, _bound(offset, target, args, "optFlatMap"))
 
 
+def _sort_by(offset: int, target: Node, args: list[Node]) -> Node:
+    values = Ident(offset, "@__sortBy_input__")
+    if isinstance(target, Literal | MapNode):
+        what = "sortBy can only be applied to a list, identifier, comprehension, call or select expression"
+        raise MacroError(target.offset, what)
+    call = Call(offset, "@sortByAssociatedKeys", values, [_map(offset, values, args)])
+    parts = (target, Literal(offset, False), values, call)
+    return Comprehension(offset, ListNode(offset, []), ("#unused", "", values.name), parts)
+
+
 _MACROS: dict[tuple[str, int], Expander] = {
     ("all", 2): _all,
     ("all", 3): _all,
@@ -172,6 +182,7 @@ _MACROS: dict[tuple[str, int], Expander] = {
     ("transformMap", 4): _transform_map,
     ("transformMapEntry", 3): _transform_entry,
     ("transformMapEntry", 4): _transform_entry,
+    ("sortBy", 2): _sort_by,
     ("optMap", 2): _opt_map,
     ("optFlatMap", 2): _opt_flat_map,
 }

@@ -284,7 +284,7 @@ def _double_of(value: Any) -> float:
     return float(value)
 
 
-def _string_of(value: Any) -> str:
+def text_of(value: Any) -> str:
     if isinstance(value, bytes):
         try:
             return value.decode()
@@ -335,7 +335,7 @@ def _conversions() -> None:
         ("int", ("uint", "double", "string", "timestamp", "duration"), _int_of),
         ("uint", ("int", "double", "string"), _uint_of),
         ("double", ("int", "uint", "string"), _double_of),
-        ("string", ("bool", "bytes", "double", "duration", "int", "timestamp", "uint"), _string_of),
+        ("string", ("bool", "bytes", "double", "duration", "int", "timestamp", "uint"), text_of),
         ("bytes", ("string",), str.encode),
         ("bool", ("string",), _bool_of),
         ("duration", ("string",), _duration_of),

@@ -36,13 +36,13 @@ def free_ports(count: int) -> list[int]:
 
 
 class Credentials:
-    """One authority for all; every member and client has the same certificate, good for 127.0.0.1."""
+    """One authority for all; every member and client has the same certificate, good for these addresses."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, addresses: Sequence[str] = ("127.0.0.1",)) -> None:
         authority = CertificateAuthority.create("etcd-ca")
         self.ca, self.certificate, self.key = folder / "ca.crt", folder / "pair.crt", folder / "pair.key"
         self.ca.write_bytes(authority.certificate_pem)
-        pair = authority.issue("member", ips=["127.0.0.1"], usages=Usage.SERVER | Usage.CLIENT)
+        pair = authority.issue("member", ips=list(addresses), usages=Usage.SERVER | Usage.CLIENT)
         pair.write(self.certificate, self.key)
 
     def flags(self) -> list[str]:
@@ -72,6 +72,9 @@ class MemberProcess:
     extra: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    host: str = "127.0.0.1"
+    prefix: tuple[str, ...] = ()
+    """A command that runs it somewhere else, as in a network namespace."""
 
     @classmethod
     def make(cls, name: str, folder: Path, credentials: Credentials | None = None, *extra: str) -> MemberProcess:
@@ -84,11 +87,11 @@ class MemberProcess:
 
     @property
     def client_url(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.client_port}"
+        return f"{self.scheme}://{self.host}:{self.client_port}"
 
     @property
     def peer_url(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.peer_port}"
+        return f"{self.scheme}://{self.host}:{self.peer_port}"
 
     @property
     def log(self) -> str:
@@ -96,6 +99,7 @@ class MemberProcess:
 
     def arguments(self, cluster: str, state: str = "new") -> list[str]:
         return [
+            *self.prefix,
             sys.executable,
             "-m",
             "etcd_raft",
@@ -107,7 +111,7 @@ class MemberProcess:
             f"--initial-advertise-peer-urls={self.peer_url}",
             f"--initial-cluster={cluster or f'{self.name}={self.peer_url}'}",
             f"--initial-cluster-state={state}",
-            f"--listen-metrics-urls=http://127.0.0.1:{self.metrics_port}",
+            f"--listen-metrics-urls=http://{self.host}:{self.metrics_port}",
             *(self.credentials.flags() if self.credentials else ()),
             *self.extra,
         ]
@@ -134,14 +138,14 @@ class MemberProcess:
 
     def health(self) -> dict[str, Any]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/health", timeout=6) as answer:
+            with urllib.request.urlopen(f"http://{self.host}:{self.metrics_port}/health", timeout=6) as answer:
                 found: dict[str, Any] = json.load(answer)
                 return found
         except OSError:
             return {"health": "unreachable"}
 
     def metrics(self) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=6) as answer:
+        with urllib.request.urlopen(f"http://{self.host}:{self.metrics_port}/metrics", timeout=6) as answer:
             return str(answer.read().decode())
 
     async def ready(self) -> None:
@@ -153,7 +157,7 @@ class MemberProcess:
 
     def channel(self) -> Http2Channel:
         tls = self.credentials.client() if self.credentials else None
-        return Http2Channel(f"127.0.0.1:{self.client_port}", tls, connect_retry_seconds=0.2)
+        return Http2Channel(f"{self.host}:{self.client_port}", tls, connect_retry_seconds=0.2)
 
     def etcdctl(
         self, *arguments: str, check: bool = True, endpoints: str = "", stdin: str = "", certificate: bool = True

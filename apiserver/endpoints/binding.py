@@ -86,8 +86,6 @@ def bound(info: ResourceInfo, pod: JSON, binding: JSON, now: str) -> JSON:
     for field in ("annotations", "labels"):
         if extra := binding["metadata"].get(field):
             metadata[field] = {**(metadata.get(field) or {}), **extra}
-    if metadata.get("generation"):
-        metadata["generation"] += 1
     status = pod.setdefault("status", {})
     conditions = [c for c in status.get("conditions") or () if c.get("type") != "PodScheduled"]
     scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}

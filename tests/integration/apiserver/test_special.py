@@ -73,6 +73,7 @@ def test_pods_are_bound_once(api: httpx.Client, namespace: str) -> None:
     assert api.post(f"{path}/p/binding", json=binding).status_code == 201
     bound = api.get(f"{path}/p").json()
     assert bound["spec"]["nodeName"] == "n1"
+    assert bound["metadata"]["generation"] == 1  # to be bound is no change of what was asked for
     assert bound["status"]["conditions"][0]["type"] == "PodScheduled"
     again = api.post(f"{path}/p/binding", json=binding)
     assert again.status_code == 409

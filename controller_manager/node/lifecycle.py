@@ -32,6 +32,8 @@ class NodeLifecycleController:
         self._pods = informers.of("/api/v1/pods", Pod)
         self._pods.add_index("node", lambda pod: [pod.spec.nodeName] if pod.spec.nodeName else [])
         self._heard: dict[str, Heard] = {}
+        self._registered: dict[str, dict[str, Any]] = {}
+        """Node -> what its events refer to."""
 
     def watch(self, enqueue: Callable[[str], None]) -> None:
         self._nodes.add_key_handler(enqueue)
@@ -59,17 +61,20 @@ class NodeLifecycleController:
         node = self._nodes.get(key)
         if node is None:
             self._heard.pop(key, None)
-            return NOTHING
+            gone = self._registered.pop(key, None)
+            text = f"Node {key} event: Removing Node {key} from Controller"
+            return NOTHING if gone is None else Plan([[Event(gone, "Normal", "RemovingNode", text)]])
         left = self._time_left(node)
         changed: list[dict[str, Any]] = []
         if left <= 0:
             changed = health.conditions_when_silent(node, now)
         conditions = _merged(node.status.conditions, changed)
         path = f"/api/v1/nodes/{key}"
-        batch: list[Action] = []
+        batch: list[Action] = self._greeting(node)
         if changed:
             batch.append(Patch(f"{path}/status", {"status": {"conditions": changed}}, STRATEGIC))
-            batch.append(self._event(node, "NodeNotReady", f"Node {key} status is now: NodeNotReady"))
+            text = f"Node {key} status is now: NodeNotReady"
+            batch.append(Event(_reference(node), "Normal", "NodeNotReady", text))
         taints = health.wanted_taints(node, conditions, now)
         if _keys(taints) != _keys(node.spec.taints):
             meta = {"resourceVersion": node.metadata.resourceVersion} if not changed else {}
@@ -109,11 +114,19 @@ class NodeLifecycleController:
             actions.append(Patch(path, body, STRATEGIC))
         return actions
 
-    @staticmethod
-    def _event(node: Node, reason: str, message: str) -> Event:
-        meta = node.metadata
-        reference = {"apiVersion": "v1", "kind": "Node", "name": meta.name, "uid": meta.uid}
-        return Event(reference, "Normal", reason, message)
+    def _greeting(self, node: Node) -> list[Action]:
+        """Once for each node, after each start of this controller, as upstream does."""
+        name, reference = node.metadata.name, _reference(node)
+        if self._registered.get(name) == reference:
+            return []
+        self._registered[name] = reference
+        return [
+            Event(reference, "Normal", "RegisteredNode", f"Node {name} event: Registered Node {name} in Controller")
+        ]
+
+
+def _reference(node: Node) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Node", "name": node.metadata.name, "uid": node.metadata.uid}
 
 
 def _merged(conditions: Sequence[Condition], changed: list[dict[str, Any]]) -> list[Condition]:

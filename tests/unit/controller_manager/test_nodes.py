@@ -71,7 +71,7 @@ class Life:
         self.controller = NodeLifecycleController(self.caches.informers, self.caches.clock, grace=50.0)
         self.enqueued: list[str] = []
         self.controller.watch(self.enqueued.append)
-        self.caches.put(NODES, node())
+        self.node = self.caches.put(NODES, node())
         self.caches.put(LEASES, lease("n1", "1"))
 
     def plan(self) -> Plan:
@@ -80,11 +80,19 @@ class Life:
 
 def test_a_node_that_is_heard_of_is_left_alone() -> None:
     life = Life()
-    assert life.plan().is_empty
+    assert events(life.plan()) == [("RegisteredNode", "Node n1 event: Registered Node n1 in Controller")]
     for renewal in range(5):
         life.caches.clock.advance(40)
         life.caches.put(LEASES, lease("n1", f"{renewal + 2}"))
         assert life.plan().is_empty
+
+
+def test_a_node_that_leaves_is_told_of_once() -> None:
+    life = Life()
+    life.plan()
+    life.caches.drop(NODES, life.node)
+    assert events(life.plan()) == [("RemovingNode", "Node n1 event: Removing Node n1 from Controller")]
+    assert life.plan().is_empty
 
 
 def test_a_silent_node_becomes_unknown_tainted_and_its_pods_unready() -> None:

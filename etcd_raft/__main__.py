@@ -18,8 +18,8 @@ from component_base.tasks import run_service
 from etcd_raft import settings as command_line
 from etcd_raft.assembly import Assembly, StartError
 from etcd_raft.compaction import Schedule, compact_for_ever
+from etcd_raft.logdisk import StoppedError
 from etcd_raft.machine import CORRUPT, NOSPACE, StoreMachine
-from etcd_raft.node import StoppedError
 from etcd_raft.ports import Refusal
 from etcd_raft.server import Limits, services
 from etcd_raft.settings import PROGRAM, Settings

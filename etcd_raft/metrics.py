@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry, Counter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from component_base import metrics
@@ -46,6 +46,8 @@ class MemberMetrics:
             "etcd_network_peer_sent_failures_total", "Times that sending to a peer failed.", ["To"], registry=registry
         )
 
+        self._sent_to: dict[int, Counter] = {}
+
     def watch(self, node: StatusSource) -> None:
         self.registry.register(_StatusCollector(node))
 
@@ -59,7 +61,10 @@ class MemberMetrics:
         self._leaders.inc()
 
     def sent(self, peer: int, size: int) -> None:
-        self._sent.labels(f"{peer:x}").inc(size)
+        counter = self._sent_to.get(peer)
+        if counter is None:
+            counter = self._sent_to[peer] = self._sent.labels(f"{peer:x}")
+        counter.inc(size)
 
     def send_failed(self, peer: int) -> None:
         self._send_failures.labels(f"{peer:x}").inc()

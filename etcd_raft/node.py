@@ -1,24 +1,22 @@
 """One member in an event loop: the `ports.Node` that servicers hold, around `Replica`.
 
-One task works on Readys, one after the other. While the disk is quick, the log is written and synced in the loop:
-handing 200 microseconds of work to a thread and back costs more than they last. Once syncs take long, a thread of its
-own does it. Either way, proposals that come meanwhile wait together and share the next append, and messages never wait
-for the disk unless they must.
+One task works on Readys, one after the other, and has the log written (`logdisk`). Proposals that come meanwhile wait
+together and share the next append, those that other members forward as well. Messages never wait for the disk unless
+they must.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from component_base.clock import Clock
 from component_base.rng import Rng
 from etcd_raft import changes
+from etcd_raft.logdisk import LogDisk, StoppedError
 from etcd_raft.ports import (
     LeadershipCallback,
     Member,
@@ -28,7 +26,7 @@ from etcd_raft.ports import (
     precondition,
     unavailable,
 )
-from etcd_raft.raft import Change, ChangeKind, EntryKind, Message, Ready, Role
+from etcd_raft.raft import Change, ChangeKind, EntryKind, Kind, Message, Ready, Role
 from etcd_raft.raft.membership import MembershipError
 from etcd_raft.reads import ReadRounds
 from etcd_raft.replica import Answer, Replica
@@ -76,28 +74,6 @@ class NodeOptions:
     """Members to talk to until the log has told this one of the cluster it joins."""
 
 
-class StoppedError(Exception):
-    """The member cannot go on; says why in one sentence."""
-
-
-class DiskPace:
-    """Whether the disk is quick enough to be waited for: a running mean of how long syncs take, in seconds."""
-
-    QUICK_SECONDS = 0.002
-    _SHARE = 0.1
-
-    def __init__(self) -> None:
-        self._mean = 2 * self.QUICK_SECONDS
-
-    def took(self, seconds: float) -> None:
-        self._mean += self._SHARE * (seconds - self._mean)
-
-    @property
-    def is_quick(self) -> bool:
-        """One stall of a fifth of a second is remembered for some twenty syncs."""
-        return self._mean < self.QUICK_SECONDS
-
-
 class _Waiting:
     __slots__ = ("deadline", "future", "since")
 
@@ -125,18 +101,17 @@ class RaftNode:
         self._clock = clock
         self._options = options
         self._metrics = metrics
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="wal")
-        self._disk_jobs = 0
-        self._pace = DiskPace()
+        self._disk = LogDisk(replica, clock, metrics.wal_synced)
         self._is_something_unsent = False
         self._wake = asyncio.Event()
         # Entries of an earlier life are applied again after a restart; a number must never meet its namesake there.
         self._request = rng.getrandbits(31) << 32
         self._waiting: dict[int, _Waiting] = {}
         self._queue: list[tuple[int, bytes]] = []
+        self._forwarded: list[bytes] = []
         self._changes: list[tuple[int, Change, EntryKind]] = []
         self._reads = ReadRounds(replica.member_id, self._request, self._raw.read_index)
-        self._snapshotter = Snapshotter(replica, options.snapshots, self._on_disk)
+        self._snapshotter = Snapshotter(replica, options.snapshots, self._disk.run)
         self._callbacks: list[LeadershipCallback] = []
         self._announced: tuple[bool, int] = (False, 0)
         self._known_leader = 0
@@ -156,11 +131,12 @@ class RaftNode:
                 group.create_task(self._tick_for_ever(group), name="raft-ticks")
                 group.create_task(self._work_for_ever(), name="raft-work")
         except* StoppedError as stopped:
+            self._failure = self._failure or "the write-ahead log failed"
             raise stopped.exceptions[0] from None
         finally:
             self._failure = self._failure or "server stopped"
             self._fail_all()
-            self._disk.shutdown(wait=True)
+            self._disk.close()
 
     async def _tick_for_ever(self, group: asyncio.TaskGroup) -> None:
         while True:
@@ -173,15 +149,14 @@ class RaftNode:
             if self._snapshotter.is_due():
                 group.create_task(self._snapshotter.write(), name="snapshot")
             self._dispatch()
-            if self._raw.has_ready() or self._queue or self._changes:
+            if self._raw.has_ready() or self._queue or self._forwarded or self._changes:
                 self._wake.set()
 
     async def _work_for_ever(self) -> None:
         while True:
             if self._is_removed_elsewhere:
                 raise self._removed()
-            if not self._raw.log.has_committed_to_apply():
-                self._submit()  # Who has an answer coming gets it before others are made to wait for the disk.
+            self._submit()
             ready = self._replica.begin()
             if ready is None:
                 self._campaign_when_alone()
@@ -207,13 +182,13 @@ class RaftNode:
         elif not replica.applies_first(ready):
             await self._persisted(ready)
             self._apply(ready)
-        elif self._waits_for_disk():
+        elif self._disk.is_waited_for:
             self._apply(ready)
             await self._persisted(ready)
         else:
-            writing = self._in_thread(lambda: self._persist(ready))
+            writing = self._disk.begin(ready)
             self._apply(ready)
-            await self._written(writing)
+            await self._disk.written(writing)
         self._send(ready.messages_after_persist)
         replica.finish(ready)
         now = self._clock.monotonic()
@@ -229,60 +204,17 @@ class RaftNode:
             self._transport.send(messages)
             self._is_something_unsent = True
 
-    # The disk
-
-    def _waits_for_disk(self) -> bool:
-        return self._pace.is_quick and not self._disk_jobs
-
     async def _persisted(self, ready: Ready) -> None:
-        if not self._waits_for_disk():
-            await self._written(self._in_thread(lambda: self._persist(ready)))
-            return
-        if self._is_something_unsent:
+        disk = self._disk
+        if disk.is_waited_for and self._is_something_unsent:
             self._is_something_unsent = False
             # Messages and answers take two turns of the loop until they are on the wire: others work meanwhile.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-        if self._waits_for_disk():
-            with self._failing_with_disk():
-                self._persist(ready)
+        if disk.is_waited_for:
+            disk.persist_now(ready)
         else:
-            await self._written(self._in_thread(lambda: self._persist(ready)))
-
-    def _persist(self, ready: Ready) -> None:
-        start = self._clock.monotonic()
-        self._replica.persist(ready)
-        seconds = self._clock.monotonic() - start
-        self._pace.took(seconds)
-        self._metrics.wal_synced(seconds)
-
-    def _in_thread(self, work: Callable[[], None]) -> Awaitable[None]:
-        """One thread does such work, in order; the loop keeps off the log meanwhile."""
-        self._disk_jobs += 1
-        done = asyncio.get_running_loop().run_in_executor(self._disk, work)
-        done.add_done_callback(self._disk_job_ended)
-        return done
-
-    def _disk_job_ended(self, _: object) -> None:
-        self._disk_jobs -= 1
-
-    async def _written(self, writing: Awaitable[None]) -> None:
-        with self._failing_with_disk():
-            await writing
-
-    @contextmanager
-    def _failing_with_disk(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as problem:
-            self._failure = "the write-ahead log failed"
-            raise StoppedError(
-                "cannot write the log, and what reached the disk is unknown now: "
-                f"{problem.strerror or problem}; free or mend the disk, then start again"
-            ) from None
-
-    async def _on_disk(self, work: Callable[[], None]) -> None:
-        await self._written(self._in_thread(work))
+            await disk.written(disk.begin(ready))
 
     def _apply(self, ready: Ready) -> None:
         if ready.committed or ready.snapshot is not None:
@@ -365,7 +297,7 @@ class RaftNode:
     def _submit(self) -> None:
         """Hand what waits to the core, as one batch; what nobody takes now stays."""
         raw = self._raw
-        if self._queue:
+        if self._queue or self._forwarded:
             batch: list[tuple[int, bytes]] = []
             size = 0
             for request, data in self._queue:
@@ -374,7 +306,9 @@ class RaftNode:
                     break
                 batch.append((request, data))
             alive = [item for item in batch if item[0] in self._waiting]
-            if not alive or self._replica.propose(alive):
+            forwarded, self._forwarded = self._forwarded, []
+            # Nobody here waits for what others have forwarded: if it is not taken now, they ask again.
+            if self._replica.propose(alive, forwarded) or not alive:
                 del self._queue[: len(batch)]
                 if self._queue:
                     self._wake.set()
@@ -418,10 +352,21 @@ class RaftNode:
         if self._failure:
             return
         for message in messages:
-            self._raw.step(message)
-        self._dispatch()
-        if self._raw.has_ready():
+            if message.kind is Kind.PROPOSE and self.is_leader:
+                self._take_proposals(message)
+            else:
+                self._raw.step(message)
+        if self._disk.is_busy:
+            self._dispatch()  # Otherwise the work that begins in a moment sends it along with more.
+        if self._forwarded or self._raw.has_ready():
             self._wake.set()
+
+    def _take_proposals(self, message: Message) -> None:
+        """What other members forward waits with our own and shares its append."""
+        if all(entry.kind is EntryKind.NORMAL for entry in message.entries):
+            self._forwarded += [entry.data for entry in message.entries]
+        else:
+            self._raw.step(message)
 
     def peer_unreachable(self, member: int) -> None:
         self._raw.report_unreachable(member)

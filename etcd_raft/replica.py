@@ -166,8 +166,10 @@ class Replica:
         self.raw.compact(meta)
         self.snapshot_index = max(self.snapshot_index, meta.index)
 
-    def propose(self, requests: Sequence[tuple[int, bytes]]) -> bool:
-        return self.raw.propose([self.ticket(request) + data for request, data in requests])
+    def propose(self, requests: Sequence[tuple[int, bytes]], forwarded: Sequence[bytes] = ()) -> bool:
+        """`forwarded` carry their tickets already. False if nobody takes them now."""
+        datas = [self.ticket(request) + data for request, data in requests]
+        return not (datas or forwarded) or self.raw.propose([*datas, *forwarded])
 
     def step(self, message: Message) -> None:
         self.raw.step(message)

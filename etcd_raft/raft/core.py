@@ -79,6 +79,7 @@ class Raft:
         self.read_states: list[ReadState] = []
         self.messages: list[Message] = []
         self.dependent_messages: list[Message] = []
+        self.is_broadcast_due = False
         self.election_elapsed = 0
         self.heartbeat_elapsed = 0
         self.election_timeout = 0
@@ -100,6 +101,7 @@ class Raft:
         self.pending_change_index = 0
         self.progress = {}
         self.reads = ReadQueue()
+        self.is_broadcast_due = False
 
     def become_follower(self, term: int, leader: int) -> None:
         self._reset(term)
@@ -153,6 +155,17 @@ class Raft:
         if self.election_elapsed >= self.election_timeout and self.is_promotable():
             self.election_elapsed = 0
             voting.campaign(self, voting.Campaign.PRE_VOTE if self.config.pre_vote else voting.Campaign.VOTE)
+
+    def lose_sight_of(self, member: int) -> None:
+        """The connection to a member broke. If it leads, its process is likely gone and the wait for it becomes short;
+        what would be forwarded to it waits for the next leader.
+
+        Should it live, its next heartbeat makes all as before, and whoever else hears it refuses the pre-vote.
+        """
+        if member == self.leader and self.role is Role.FOLLOWER and self.config.pre_vote:
+            self.leader = NOBODY
+            soon = self.election_elapsed + 1 + self.rng.randrange(max(1, self.config.election_ticks // 2))
+            self.election_timeout = min(self.election_timeout, soon)
 
     def is_promotable(self) -> bool:
         return self.id in self.configuration.voters and self.log.pending_snapshot is None

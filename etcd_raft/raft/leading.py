@@ -44,6 +44,13 @@ def _quorum_is_active(raft: Raft) -> bool:
 # Replication
 
 
+def broadcast_if_due(raft: Raft) -> None:
+    """Everything since the last call travels together: a new commit index with the entries that came meanwhile."""
+    if raft.is_broadcast_due:
+        raft.is_broadcast_due = False
+        broadcast_append(raft)
+
+
 def broadcast_append(raft: Raft) -> None:
     for member in sorted(raft.progress):
         if member != raft.id:
@@ -87,7 +94,7 @@ def _send_snapshot(raft: Raft, to: int) -> bool:
 
 
 def commit_and_broadcast(raft: Raft) -> bool:
-    """Move the commit index as far as a majority allows, and tell everybody; True if it moved."""
+    """Move the commit index as far as a majority allows; the next broadcast tells everybody. True if it moved."""
     match = {member: progress.match for member, progress in raft.progress.items()}
     index = joint_committed_index(raft.configuration.voters, raft.configuration.outgoing, match)
     # Entries of older terms are committed only along with one of ours (section 3.6.2, figure 3.7).
@@ -95,7 +102,7 @@ def commit_and_broadcast(raft: Raft) -> bool:
         return False
     raft.log.commit_to(index)
     _release_waiting_reads(raft)
-    broadcast_append(raft)
+    raft.is_broadcast_due = True
     return True
 
 
@@ -188,7 +195,7 @@ def propose(raft: Raft, entries: Sequence[tuple[bytes, EntryKind]]) -> bool:
             return False
         raft.pending_change_index = raft.log.last_index + 1
     raft.append_own(entries)
-    broadcast_append(raft)
+    raft.is_broadcast_due = True
     return True
 
 

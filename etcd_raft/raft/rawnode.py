@@ -66,6 +66,7 @@ class RawNode:
 
     def report_unreachable(self, member: int) -> None:
         leading.report_unreachable(self.raft, member)
+        self.raft.lose_sight_of(member)
 
     def report_snapshot(self, member: int, arrived: bool) -> None:
         leading.report_snapshot(self.raft, member, arrived)
@@ -78,6 +79,7 @@ class RawNode:
 
     def take_messages(self) -> tuple[Message, ...]:
         """What may be sent although a Ready is being worked on: a slow disk must not silence a leader."""
+        leading.broadcast_if_due(self.raft)
         messages = tuple(self.raft.messages)
         self.raft.messages.clear()
         return messages
@@ -92,6 +94,7 @@ class RawNode:
         raft, log = self.raft, self.log
         return bool(
             raft.messages
+            or raft.is_broadcast_due
             or raft.dependent_messages
             or raft.read_states
             or log.stable < log.last_index
@@ -105,6 +108,7 @@ class RawNode:
         if not self.has_ready():
             return None
         raft, log = self.raft, self.log
+        leading.broadcast_if_due(raft)
         entries = log.unstable()
         committed = log.next_committed(raft.config.max_apply_bytes)
         # A configuration must not be forgotten once it was acted upon: its commit index becomes durable first.

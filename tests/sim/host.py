@@ -13,8 +13,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from etcd_raft.logdisk import DiskPace, StoppedError
 from etcd_raft.machine import StoreMachine
-from etcd_raft.node import DiskPace, NodeOptions, RaftNode, StoppedError
+from etcd_raft.node import NodeOptions, RaftNode
 from etcd_raft.ports import Member
 from etcd_raft.raft import Message, RaftConfig, Ready, SnapshotMeta
 from etcd_raft.replica import Answer, Replica
@@ -232,7 +233,7 @@ class Life:
             seeds=host.joins or (),
         )
         self.node = RaftNode(self.replica, self.transport, self.clock, stack.rng, options, _NoMetrics())
-        self.node._pace = _Pace(host.waits_for_disk)
+        self.node._disk.pace = _Pace(host.waits_for_disk)
         self.peer_handler = PeerHandler(self.node, _Files(storage), self.clock)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from etcd_raft.node import StoppedError
+from etcd_raft.logdisk import DiskPace, StoppedError
 from etcd_raft.ports import Refusal
 from etcd_raft.snapshotting import SnapshotPolicy
 from tests.unit.etcd_raft.members import Crew
@@ -29,6 +29,30 @@ async def test_what_waits_together_is_synced_together() -> None:
         answers = await asyncio.gather(*(node.propose(b"%d" % n) for n in range(500)))
         assert sorted(map(int, map(str, answers))) == list(range(1, 501))
         assert crew.metrics[1].syncs - before <= 3
+
+
+async def test_a_quick_disk_is_waited_for_and_a_slow_one_is_not() -> None:
+    pace = DiskPace()
+
+    def after(syncs: int, seconds: float) -> bool:
+        for _ in range(syncs):
+            pace.took(seconds)
+        return pace.is_quick
+
+    assert not after(0, 0.0), "nothing is known of the disk yet"
+    assert after(20, 0.0002)
+    assert not after(1, 0.2)
+    assert after(60, 0.0002)
+
+
+async def test_what_others_forward_shares_one_append() -> None:
+    async with Crew(3) as crew:
+        leader, followers = crew.leader, [node for node in crew.wires.nodes.values() if not node.is_leader]
+        before = crew.metrics[leader.member_id].syncs
+        asking = [asyncio.ensure_future(node.propose(b"%d" % n)) for n in range(20) for node in followers]
+        await crew.pass_time(0.5)
+        await asyncio.gather(*asking)
+        assert crew.metrics[leader.member_id].syncs - before <= 4
 
 
 async def test_an_idle_member_leaves_the_disk_alone() -> None:

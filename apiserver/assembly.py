@@ -21,6 +21,7 @@ from apiserver.endpoints.server import ApiServer, Limits
 from apiserver.extensions.conversion import Converter
 from apiserver.extensions.keeper import Keeper
 from apiserver.extensions.kinds import CustomKinds
+from apiserver.flowcontrol.parts import FlowControl
 from apiserver.health import Check, Health, ping
 from apiserver.openapi.serve import OpenApi
 from apiserver.options import Options
@@ -112,7 +113,9 @@ class Assembly:
         remembered = RememberedIdentities(
             authenticator, clock, (*proxied.username, *proxied.uid, *proxied.group), proxied.extra_prefix
         )
-        self.app = ApiServer(self.core, remembered, authorizer, shell, limits, self._aggregation.elsewhere)
+        self._flows = FlowControl(values, self.objects, self.feed, self.catalog, clock)
+        elsewhere, gate = self._aggregation.elsewhere, self._flows.gate
+        self.app = ApiServer(self.core, remembered, authorizer, shell, limits, elsewhere, gate)
 
     def _health(self) -> Health:
         async def store() -> str:
@@ -142,6 +145,7 @@ class Assembly:
         running = [spawn(self.feed.run(), "follow the store")]
         running.append(spawn(Aggregator(self.objects, self._clock).run(), "aggregate roles"))
         running += self._aggregation.start()
+        running += self._flows.start(self.ready)
         running.append(spawn(self._keeper.run(), "keep CustomResourceDefinitions"))
         if interval := self._chosen.values["etcd-compaction-interval"]:
             running.append(spawn(compact_for_ever(self._etcd, self._clock, interval), "compact the store"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import uuid
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,6 +17,7 @@ from apimachinery.errors import StatusError
 from apiserver.endpoints.accept import JSON, PLAIN, PROTOBUF, YAML, Representation, negotiate, pretty_wanted
 from apiserver.endpoints.path import Target, parse
 from apiserver.ports import ANONYMOUS, Receive, Scope, Send, User
+from component_base.rng import uuid4
 
 #: As upstream: compressing less than this costs more than it saves.
 COMPRESS_FROM_BYTES = 128 * 1024
@@ -25,6 +26,8 @@ COMPRESS_ASIDE_BYTES = 1024 * 1024
 #: What is written at a time: other requests get their turn in between.
 PIECE_BYTES = 256 * 1024
 MAX_WARNINGS_BYTES = 4096
+#: Clients in Python refuse answers with more than a hundred headers.
+MAX_WARNINGS = 80
 Header = tuple[bytes, bytes]
 NO_PAGE = b"404 page not found\n"
 TEXT = "text/plain; charset=utf-8"
@@ -40,7 +43,9 @@ class Exchange:
         "_query",
         "_whole",
         "audit_id",
+        "marks",
         "method",
+        "on_begin",
         "path",
         "receive",
         "representation",
@@ -68,6 +73,10 @@ class Exchange:
         self.status = 0
         self.started = False
         self.audit_id = ""
+        self.marks: tuple[Header, ...] = ()
+        """Headers of flow control, on every answer."""
+        self.on_begin: Callable[[], None] | None = None
+        """Called when the answer's head is sent: a watch is not counted as work any more from then on."""
         self._whole = scope["extensions"].get("skiff.answer") if "extensions" in scope else None
         self.target: Target = parse(self.method, self.path, self.query)
 
@@ -114,8 +123,8 @@ class Exchange:
 
     def standing_headers(self) -> list[Header]:
         """What every answer carries, whoever makes it."""
-        self.audit_id = self.audit_id or self.headers.get("audit-id", "") or str(uuid.uuid4())
-        return [(b"audit-id", self.audit_id.encode("latin-1")), _NO_CACHE]
+        self.audit_id = self.audit_id or self.headers.get("audit-id", "") or uuid4()
+        return [(b"audit-id", self.audit_id.encode("latin-1")), _NO_CACHE, *self.marks]
 
     def head(self, content_type: str, extra: Iterable[Header] = ()) -> list[Header]:
         headers = [*self.standing_headers(), (b"content-type", content_type.encode())]
@@ -160,6 +169,8 @@ class Exchange:
     async def begin(self, status: int, headers: Sequence[Header]) -> None:
         self.status = status
         self.started = True
+        if self.on_begin is not None:
+            self.on_begin()
         await self.send({"type": "http.response.start", "status": status, "headers": list(headers)})
 
     async def answer_json(self, status: int, data: bytes, extra: Iterable[Header] = ()) -> None:
@@ -211,7 +222,7 @@ def as_yaml(data: bytes) -> bytes:
 
 def _warnings(texts: list[str]) -> Iterable[bytes]:
     room = MAX_WARNINGS_BYTES
-    for text in dict.fromkeys(texts):
+    for text in itertools.islice(dict.fromkeys(texts), MAX_WARNINGS):
         clean = text.replace("\\", "\\\\").replace('"', '\\"')
         line = "".join(c if c.isprintable() else " " for c in clean).encode("utf-8", "replace")
         room -= len(line)

@@ -9,14 +9,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from apimachinery import errors
 from apiserver.authn.impersonation import impersonate
 from apiserver.authz.denial import forbidden
 from apiserver.endpoints import api, request_metrics
 from apiserver.endpoints.core import Core
-from apiserver.endpoints.exchange import Exchange
+from apiserver.endpoints.exchange import TEXT, Exchange
 from apiserver.endpoints.path import Target
+from apiserver.flowcontrol.gate import Busy, Gate, InFlight
 from apiserver.ports import Attributes, Authenticator, Authorizer, Credentials, Receive, Scope, Send, User, Verdict
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,8 @@ _READS = frozenset(("get", "list"))
 #: Without limit in time: streams and connections.
 _LONG_SUBRESOURCES = frozenset(("proxy", "exec", "attach", "portforward", "log"))
 SLOW_SECONDS = 1.0
+BUSY_TEXT = b"Too many requests, please try again later.\n"
+_BUSY_HEADERS = [(b"retry-after", b"1"), (b"x-content-type-options", b"nosniff")]
 _TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."
 #: Everybody may ask these, even where anonymous requests are off.
 _ALWAYS_OPEN = frozenset(("/healthz", "/livez", "/readyz"))
@@ -51,15 +55,17 @@ class ApiServer:
         shell: Callable[[Exchange], Awaitable[None]],
         limits: Limits,
         elsewhere: Elsewhere | None = None,
+        gate: Gate | None = None,
     ) -> None:
+        """Without a gate only the numbers of reads and writes at a time are limited."""
         self._core = core
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._shell = shell
         self._limits = limits
         self._elsewhere = elsewhere
-        self._reading = 0
-        self._writing = 0
+        self._gate = gate
+        self._in_flight = InFlight(limits.reads, limits.writes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -71,34 +77,43 @@ class ApiServer:
                 await self._handle(exchange)
             else:
                 async with asyncio.timeout(self._limits.seconds):
-                    await self._bounded(exchange)
+                    await self._handle(exchange)
         except asyncio.CancelledError:
             raise
+        except Busy:
+            await exchange.answer(429, BUSY_TEXT, TEXT, _BUSY_HEADERS)
         except Exception as error:  # noqa: BLE001 - the last place: whatever it is becomes an answer and a log line
             await self._fail(exchange, error)
         self._record(exchange, self._core.clock.monotonic() - started)
 
-    async def _bounded(self, exchange: Exchange) -> None:
-        """No more requests at a time than the server can serve well."""
-        if exchange.target.verb in _READS or not exchange.target.is_resource:
-            if self._reading >= self._limits.reads:
-                raise errors.too_many_requests("too many requests, please try again later")
-            self._reading += 1
-            try:
-                await self._handle(exchange)
-            finally:
-                self._reading -= 1
-        else:
-            if self._writing >= self._limits.writes:
-                raise errors.too_many_requests("too many requests, please try again later")
-            self._writing += 1
-            try:
-                await self._handle(exchange)
-            finally:
-                self._writing -= 1
-
     async def _handle(self, exchange: Exchange) -> None:
         exchange.user = await self._who(exchange)
+        target = exchange.target
+        gate = self._gate
+        if target.verb != "watch" and target.subresource in _LONG_SUBRESOURCES:
+            await self._serve(exchange)
+            return
+        if gate is None:
+            leave = self._in_flight.enter(
+                target.verb not in _READS and target.is_resource, MASTERS in exchange.user.groups
+            )
+            try:
+                await self._serve(exchange)
+            finally:
+                leave()
+            return
+        flow = gate.flow(exchange)
+        ticket = gate.enter(flow, exchange)
+        if ticket.state == ticket.WAITING:
+            await gate.wait(flow, ticket)
+        if target.verb == "watch":
+            exchange.on_begin = partial(gate.leave, flow, ticket)
+        try:
+            await self._serve(exchange)
+        finally:
+            gate.leave(flow, ticket)
+
+    async def _serve(self, exchange: Exchange) -> None:
         target = exchange.target
         if target.path.rstrip("/") not in _ALWAYS_OPEN:
             await self._may(exchange.user, exchange)

@@ -5,7 +5,6 @@ Everything that writes goes through here: the verbs of the API and the server's 
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -20,7 +19,7 @@ from apiserver.storage.cache import Entry
 from apiserver.storage.feed import Feed
 from apiserver.storage.store import ObjectStore
 from component_base.clock import Clock
-from component_base.rng import Rng
+from component_base.rng import Rng, uuid4
 from kubeclient.etcd3 import KeyValue
 
 JSON = dict[str, Any]
@@ -127,7 +126,7 @@ class Writer:
             metadata.pop(name, None)
 
     def _system_fields(self, metadata: JSON) -> None:
-        metadata["uid"] = str(uuid.uuid4())
+        metadata["uid"] = uuid4()
         metadata["creationTimestamp"] = timestamps.format(self._clock.now())
 
     def _name(self, base: str) -> str:

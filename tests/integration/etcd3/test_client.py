@@ -154,6 +154,21 @@ async def test_many_watches_share_a_stream_and_events_larger_than_a_message_are_
     assert len(joined.events) == 4
 
 
+async def test_a_swap_writes_only_over_what_it_expects(client: EtcdClient) -> None:
+    made = await client.swap(b"/s", b"1", 0)
+    assert made.done
+    assert await client.revision() == made.revision
+    assert not (again := await client.swap(b"/s", b"2", 0)).done
+    assert again.current is not None
+    assert (again.current.value, again.current.mod_revision) == (b"1", made.revision)
+    changed = await client.swap(b"/s", b"2", made.revision)
+    assert changed.revision == made.revision + 1
+    assert (await client.swap(b"/s", None, made.revision)).current is not None
+    gone = await client.swap(b"/s", None, changed.revision)
+    assert gone.revision == changed.revision + 1
+    assert (await client.swap(b"/s", b"3", changed.revision)).current is None
+
+
 async def test_a_lease_ends_its_keys(client: EtcdClient) -> None:
     lease = await client.lease_grant(60)
     await client.put(b"/l", b"1", lease=lease.id)

@@ -1,0 +1,15 @@
+"""Identifiers made without the uuid module are still what it would make."""
+
+from __future__ import annotations
+
+import uuid
+
+from component_base.rng import uuid4
+
+
+def test_identifiers_are_random_uuids_in_their_canonical_form() -> None:
+    made = {uuid4() for _ in range(1000)}
+    assert len(made) == 1000
+    for text in made:
+        found = uuid.UUID(text)
+        assert (str(found), found.version, found.variant) == (text, 4, uuid.RFC_4122)

@@ -190,3 +190,29 @@ def test_joint_arithmetic() -> None:
     assert committed_index((1, 2, 3, 4), {1: 9, 2: 5, 3: 1}) == 1
     assert committed_index((), {}) is None
     assert joint_committed_index((1, 2, 3), (3, 4, 5), {1: 9, 2: 9, 3: 4, 4: 2}) == 2
+
+
+def test_a_leader_whose_process_died_is_replaced_without_the_whole_wait() -> None:
+    """Its connections break at once; a host that vanished is noticed by its silence only."""
+    net = trio()
+    net.elect(1)
+    net.isolate(1)
+    for member in (2, 3):
+        net.nodes[member].report_unreachable(1)
+        assert not net.propose(member, b"x"), "what went to it now would be lost"
+    net.tick(7, 2, 3)
+    assert net.leader() in (2, 3)
+
+
+def test_a_broken_connection_to_a_leader_that_lives_deposes_nobody() -> None:
+    net = trio()
+    net.elect(1)
+    term = net.nodes[1].raft.term
+    net.nodes[2].report_unreachable(1)
+    net.tick(6, 2)
+    assert net.leader() == 1, "the pre-vote finds that the others hear it"
+    net.tick(30)
+    assert (net.leader(), net.nodes[1].raft.term) == (1, term)
+    assert net.nodes[2].raft.leader == 1
+    net.nodes[2].raft.lose_sight_of(3)
+    assert net.nodes[2].raft.leader == 1

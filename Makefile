@@ -56,7 +56,7 @@ test-e2e: .venv/.ready           ## a whole cluster with real containers (root)
 	$(PYTEST) -q -o faulthandler_timeout=280 tests/e2e
 
 chaos: .venv/.ready              ## kill -9, full disks, partitions, against hosts the suite makes itself
-	$(PYTEST) -q tests/chaos
+	$(PYTEST) -q -s -o faulthandler_timeout=0 tests/chaos
 
 bench: .venv/.ready              ## measurements, printed as a table
 	$(PY) -m bench

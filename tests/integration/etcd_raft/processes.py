@@ -132,6 +132,11 @@ class MemberProcess:
         self.process.terminate()
         return self.process.wait(timeout=15)
 
+    def process_waits(self, seconds: float) -> int:
+        """Its exit code, once it has ended by itself."""
+        assert self.process is not None
+        return self.process.wait(seconds)
+
     def end(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.kill()

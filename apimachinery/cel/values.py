@@ -64,6 +64,33 @@ class Typed(dict[str, Any]):
         self.name = name
 
 
+class KeyedList(list[Any]):
+    """A list of a schema that says it is a set (no `keys`) or a map: order does not count in comparisons."""
+
+    __slots__ = ("keys",)
+
+    def __init__(self, items: list[Any], keys: tuple[str, ...]) -> None:
+        super().__init__(items)
+        self.keys = keys
+
+    def key(self, item: Any) -> Any:
+        return tuple(item.get(key) for key in self.keys) if self.keys and isinstance(item, Mapping) else item
+
+    def joined(self, other: list[Any]) -> list[Any]:
+        """Of a set the union; of a map the elements of both, the other's where both have one."""
+        found = list(self)
+        for item in other:
+            place = next((at for at, one in enumerate(found) if equal(self.key(one), self.key(item))), None)
+            if place is None:
+                found.append(item)
+            elif self.keys:
+                found[place] = item
+        return KeyedList(found, self.keys)
+
+    def same(self, other: list[Any]) -> bool:
+        return len(self) == len(other) and all(any(equal(one, two) for two in other) for one in self)
+
+
 def type_of(value: Any) -> Type:
     found = _PLAIN.get(type(value))
     if found is not None:
@@ -72,6 +99,8 @@ def type_of(value: Any) -> Type:
         return value.cel_type
     if isinstance(value, Typed):
         return types.struct(value.name)
+    if isinstance(value, list):
+        return _PLAIN[list]
     return _PLAIN[dict] if isinstance(value, Mapping) else types.DYN
 
 
@@ -88,6 +117,8 @@ def equal(one: Any, other: Any) -> bool:
     if kind in _NUMBERS:
         return type(other) in _NUMBERS and bool(one == other)
     if isinstance(one, list):
+        if isinstance(one, KeyedList) and isinstance(other, list):
+            return one.same(other)
         return isinstance(other, list) and len(one) == len(other) and all(map(equal, one, other))
     if isinstance(one, Mapping):
         if not isinstance(other, Mapping) or len(one) != len(other):
@@ -149,4 +180,4 @@ def size_of(value: Any) -> int:
     size = getattr(value, "cel_size", None)
     if size is not None:
         return int(size())
-    return len(value) if isinstance(value, Mapping) else 1
+    return len(value) if isinstance(value, Mapping | list) else 1

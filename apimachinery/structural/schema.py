@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apimachinery.structural.formats import known_format
+
+if TYPE_CHECKING:
+    from apimachinery.cel.rules import RuleNode
 
 Obj = dict[str, Any]
 
@@ -25,6 +28,7 @@ class Schema:
         "additional",
         "all_of",
         "any_of",
+        "compiled",
         "default",
         "embedded",
         "enum",
@@ -72,6 +76,7 @@ class Schema:
         self.list_keys: tuple[str, ...] = tuple(raw.get(LIST_KEYS) or ())
         self.map_type: str = raw.get(MAP_TYPE) or ""
         self.rules: tuple[Obj, ...] = tuple(raw.get(RULES) or ())
+        self.compiled: RuleNode | None = None
         self._limits(raw)
         self._parts(raw)
         below = list(self.below())

@@ -1,6 +1,6 @@
 """Rules of the schemas of custom resources: which OpenAPI may be used, and that every field has one known type.
 
-Rules in CEL have to parse; their types and costs, and whether defaults satisfy the schema, are not judged.
+Rules in CEL are `crd_rules`; whether defaults satisfy the schema is not judged.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from apimachinery.fields import FieldError, Path, forbidden, invalid, not_supported, required
-from apimachinery.validation.expressions import complaint
 
 Obj = dict[str, Any]
 Errors = list[FieldError]
@@ -84,16 +83,16 @@ def violations(versions: Iterable[Obj]) -> Errors:
 
 def _expressions(schema: Obj, path: Path) -> Errors:
     """Rules are compiled only where the schema is in order."""
-    found: Errors = []
-    for index, rule in enumerate(schema.get(RULES) or ()):
-        place = path.child(RULES).index(index)
-        for field in ("rule", "messageExpression"):
-            wrong = complaint(rule[field]) if rule.get(field) else ""
-            if wrong:
-                found.append(invalid(place.child(field), rule, wrong))
-    for tail, one in _children(schema):
-        found += _expressions(one, path.child(tail))
-    return found
+    if not _has_rules(schema):
+        return []
+    # Most definitions have no rules: the language is loaded for those that do.
+    from apimachinery.validation.crd_rules import check
+
+    return check(schema, path)
+
+
+def _has_rules(schema: Obj) -> bool:
+    return bool(schema.get(RULES)) or any(_has_rules(one) for _, one in _children(schema))
 
 
 def _root(schema: Obj, path: Path) -> Errors:

@@ -13,7 +13,7 @@ from apimachinery.cel.moments import Duration, Timestamp, duration, parse_durati
 from apimachinery.cel.numbers import INT_MAX, INT_MIN, UINT_MAX, UInt
 from apimachinery.cel.regex import search
 from apimachinery.cel.types import Type
-from apimachinery.cel.values import type_name, type_of
+from apimachinery.cel.values import KeyedList, type_name, type_of
 
 STANDARD = Library()
 #: Lists longer than this are not built: upstream's cost model takes joining two lists for free.
@@ -104,7 +104,7 @@ def _arithmetic() -> None:
 def _join_lists(one: list[Any], other: list[Any]) -> list[Any]:
     if len(one) + len(other) > LONGEST_LIST:
         raise CostExceeded
-    return one + other
+    return one.joined(other) if isinstance(one, KeyedList) else one + other
 
 
 def _sums() -> None:

@@ -108,7 +108,7 @@ class _ClientConnection(Connection):
         else:
             call.finish(_RESETS.get(code, Code.INTERNAL), f"the peer reset the call (HTTP/2 code {code})")
 
-    def on_too_large(self, call: _Call) -> None:
+    def on_too_large(self, call: _Call, size: int) -> None:
         self.reset(call, CANCEL)
         call.finish(Code.RESOURCE_EXHAUSTED, "a message is too large")
 

@@ -132,6 +132,8 @@ class Connection(asyncio.Protocol):
         self._pinger: asyncio.TimerHandle | None = None
         self._resets = 0.0
         self._reset_at = 0.0
+        self.bytes_received = 0
+        self.bytes_sent = 0
 
     # What subclasses provide
 
@@ -148,8 +150,12 @@ class Connection(asyncio.Protocol):
     def on_goaway(self, last_stream_id: int) -> None:
         """The peer takes no new streams."""
 
-    def on_too_large(self, stream: Any) -> None:
+    def on_too_large(self, stream: Any, size: int) -> None:
         raise NotImplementedError
+
+    def on_compressed(self, stream: Any, message: bytes) -> bytes | None:
+        """The message unpacked; None if the call was refused because of it."""
+        raise ConnectionFault(PROTOCOL_ERROR, "compressed messages were not agreed on")
 
     # asyncio
 
@@ -183,6 +189,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
+        self.bytes_received += len(data)
         buffer = self._buffer + data if self._buffer else data
         position, end = 0, len(buffer)
         try:
@@ -308,7 +315,7 @@ class Connection(asyncio.Protocol):
             size = int.from_bytes(body[1:5], "big")
             if size > self._max_message:
                 body.clear()
-                self.on_too_large(stream)
+                self.on_too_large(stream, size)
                 return
             if len(body) < 5 + size:
                 return
@@ -316,9 +323,9 @@ class Connection(asyncio.Protocol):
             del body[: 5 + size]
 
     def _message(self, stream: Stream, compression: int, message: bytes) -> None:
-        if compression:
-            raise ConnectionFault(PROTOCOL_ERROR, "compressed messages were not agreed on")
-        stream.messages.append(message)
+        unpacked = self.on_compressed(stream, message) if compression else message
+        if unpacked is not None:
+            stream.messages.append(unpacked)
 
     def credit(self, stream: Stream) -> None:
         """Let the peer send more, unless the reader is far behind."""
@@ -375,6 +382,7 @@ class Connection(asyncio.Protocol):
         if self._out and not self.transport.is_closing():
             self.transport.write(b"".join(self._out) if len(self._out) > 1 else self._out[0])
         self._out.clear()
+        self.bytes_sent += self._out_bytes
         self._out_bytes = 0
 
     def send_message(self, stream: Stream, message: bytes, before: bytes = b"", after: bytes = b"") -> None:

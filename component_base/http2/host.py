@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import socket
-import ssl
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -21,6 +21,7 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from component_base import rpc
 from component_base.http2 import headers as hpack
+from component_base.http2.certificates import FollowingContext
 from component_base.http2.connection import (
     CANCEL,
     END_HEADERS,
@@ -44,6 +45,7 @@ from component_base.tasks import spawn
 log = logging.getLogger(__name__)
 
 _RESPONSE: Final = hpack.encode(((":status", "200"), ("content-type", "application/grpc")))
+_ACCEPTS: Final = hpack.encode((("grpc-accept-encoding", "gzip"),))
 _OK: Final = hpack.encode((("grpc-status", "0"),))
 _LONGEST: Final = 1e7
 _MAX_STREAMS: Final = 20_000
@@ -54,10 +56,21 @@ _UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e
 Http1 = Callable[[bytes], Awaitable[tuple[int, str, bytes]]]
 
 
-class _Method:
-    """An rpc, ready to be called."""
+class HostedMethod:
+    """An rpc, ready to be called, and how often it was: calls begun, messages each way, calls ended by code."""
 
-    __slots__ = ("call", "decode", "name", "path", "streams_in", "streams_out")
+    __slots__ = (
+        "call",
+        "decode",
+        "handled",
+        "name",
+        "path",
+        "received",
+        "sent",
+        "started",
+        "streams_in",
+        "streams_out",
+    )
 
     def __init__(self, method: MethodDescriptor, handler: object) -> None:
         self.name = method.name
@@ -66,19 +79,25 @@ class _Method:
         self.decode: Callable[[bytes], Any] = rpc.request_class(method).FromString
         self.streams_in = bool(method.client_streaming)
         self.streams_out = bool(method.server_streaming)
+        self.started = self.received = self.sent = 0
+        self.handled: dict[Code, int] = {Code.OK: 0}
+
+    def ended(self, code: Code) -> None:
+        self.handled[code] = self.handled.get(code, 0) + 1
 
 
 class _Call(Stream):
     """A call being served; it is its own rpc.CallContext."""
 
-    __slots__ = ("_connection", "_deadline", "_headers", "has_begun", "method", "task", "timer")
+    __slots__ = ("_connection", "_deadline", "_headers", "encoding", "has_begun", "method", "task", "timer")
 
-    def __init__(self, connection: _ServerConnection, stream_id: int, method: _Method, headers: Headers) -> None:
+    def __init__(self, connection: _ServerConnection, stream_id: int, method: HostedMethod, headers: Headers) -> None:
         super().__init__(stream_id, connection.initial_window)
         self._connection = connection
         self._headers = headers
         self._deadline: float | None = None
         self.method = method
+        self.encoding = ""
         self.has_begun = False
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -132,6 +151,7 @@ class _ServerConnection(Connection):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._host.connections.discard(self)
+        self._host.forget_traffic(self)
         super().connection_lost(error)
 
     def data_received(self, data: bytes) -> None:
@@ -191,7 +211,7 @@ class _ServerConnection(Connection):
         if len(self.streams) >= _MAX_STREAMS or self._host.is_stopping:
             self.write(frame(RST_STREAM, 0, stream_id, REFUSED_STREAM.to_bytes(4, "big")))
             return
-        path, timeout, content_type = "", "", ""
+        path, timeout, content_type, encoding = "", "", "", ""
         for name, value in headers:
             if name == ":path":
                 path = value
@@ -199,6 +219,8 @@ class _ServerConnection(Connection):
                 timeout = value
             elif name == "content-type":
                 content_type = value
+            elif name == "grpc-encoding":
+                encoding = value
         if not content_type.startswith("application/grpc"):
             self.write(frame(HEADERS, END_HEADERS | END_STREAM, stream_id, hpack.encode(((":status", "415"),))))
             return
@@ -206,8 +228,15 @@ class _ServerConnection(Connection):
         if method is None or method.call is None:
             self._refuse(stream_id, Code.UNIMPLEMENTED, f"unknown method {path.rpartition('/')[2]}")
             return
+        if encoding not in ("", "identity", "gzip"):
+            self._refuse(
+                stream_id, Code.UNIMPLEMENTED, f"compression {encoding!r} is not known here; use gzip", _ACCEPTS
+            )
+            return
         call = self.streams[stream_id] = _Call(self, stream_id, method, headers)
+        call.encoding = encoding
         call.ended = ends
+        method.started += 1
         if timeout:
             call.limit(_seconds(timeout))
         if method.streams_in:
@@ -221,6 +250,7 @@ class _ServerConnection(Connection):
         elif call.messages:
             try:
                 request = call.method.decode(call.messages.popleft())
+                call.method.received += 1
             except Exception:  # noqa: BLE001 (protobuf's own error class differs between its implementations)
                 self._finish(call, Code.INTERNAL, "the request is malformed")
                 return
@@ -228,11 +258,29 @@ class _ServerConnection(Connection):
         elif call.ended:
             self._finish(call, Code.INTERNAL, "the request is missing")
 
+    def on_compressed(self, call: _Call, message: bytes) -> bytes | None:
+        if call.encoding != "gzip":
+            self._finish(call, Code.INTERNAL, "a message is compressed, but the call names no compression")
+            return None
+        # Bounded: a few bytes may unfold to gigabytes.
+        unpacking = zlib.decompressobj(wbits=31)
+        try:
+            found = unpacking.decompress(message, self._max_message + 1)
+        except zlib.error:
+            self._finish(call, Code.INTERNAL, "a message does not decompress")
+            return None
+        if len(found) > self._max_message:
+            self.on_too_large(call, len(found))
+            return None
+        return found
+
     def on_reset(self, call: _Call, code: int) -> None:
+        call.method.ended(Code.CANCELLED)
         self._end(call)
 
-    def on_too_large(self, call: _Call) -> None:
-        self._finish(call, Code.RESOURCE_EXHAUSTED, f"a message is larger than {self._max_message} bytes")
+    def on_too_large(self, call: _Call, size: int) -> None:
+        reason = f"grpc: received message larger than max ({size} vs. {self._max_message})"
+        self._finish(call, Code.RESOURCE_EXHAUSTED, reason)
 
     def time_out(self, call: _Call) -> None:
         if call.id in self.streams:
@@ -249,6 +297,7 @@ class _ServerConnection(Connection):
             while call.messages:
                 message = call.messages.popleft()
                 self.credit(call)
+                call.method.received += 1
                 yield call.method.decode(message)
             if call.ended:
                 return
@@ -275,11 +324,13 @@ class _ServerConnection(Connection):
             self._finish(call, Code.INTERNAL, f"{method.name} failed; the server's log says why")
 
     async def _serve_stream(self, call: _Call, responses: Any) -> None:
+        method = call.method
         try:
             async for response in responses:
                 payload = response if isinstance(response, bytes) else response.SerializeToString()
                 before = b"" if call.has_begun else frame(HEADERS, END_HEADERS, call.id, _RESPONSE)
                 call.has_begun = True
+                method.sent += 1
                 self.send_message(call, payload, before)
                 if call.unsent or self._is_paused:
                     await self.drained(call)
@@ -296,12 +347,15 @@ class _ServerConnection(Connection):
             return
         before = frame(HEADERS, END_HEADERS, call.id, _RESPONSE)
         after = frame(HEADERS, END_HEADERS | END_STREAM, call.id, _OK)
+        call.method.sent += 1
+        call.method.handled[Code.OK] += 1
         self.send_message(call, payload, before, after)
         self._leave(call)
 
     def _finish(self, call: _Call, code: Code, message: str) -> None:
         if self.streams.get(call.id) is not call:
             return
+        call.method.ended(code)
         if code is Code.OK and not call.has_begun:
             self.write(frame(HEADERS, END_HEADERS, call.id, _RESPONSE))
             call.has_begun = True
@@ -309,8 +363,9 @@ class _ServerConnection(Connection):
         self.send_after(call, frame(HEADERS, END_HEADERS | END_STREAM, call.id, block))
         self._leave(call)
 
-    def _refuse(self, stream_id: int, code: Code, message: str) -> None:
-        self.write(frame(HEADERS, END_HEADERS | END_STREAM, stream_id, _RESPONSE + _status(code, message)))
+    def _refuse(self, stream_id: int, code: Code, message: str, more: bytes = b"") -> None:
+        block = _RESPONSE + more + _status(code, message)
+        self.write(frame(HEADERS, END_HEADERS | END_STREAM, stream_id, block))
 
     def _leave(self, call: _Call) -> None:
         """Forget a call that is answered, once all of the answer has been sent."""
@@ -357,9 +412,10 @@ class Http2Host:
         self.methods = {
             found.path: found
             for service in services
-            for found in (_Method(method, service.handler) for method in service.descriptor.methods)
+            for found in (HostedMethod(method, service.handler) for method in service.descriptor.methods)
         }
-        self._listeners: list[tuple[socket.socket, ssl.SSLContext | None]] = []
+        self._past_traffic = (0, 0)
+        self._listeners: list[tuple[socket.socket, FollowingContext | None]] = []
         self._servers: list[asyncio.Server] = []
 
     def add_listener(self, address: str, tls: ServerTls | None = None) -> int:
@@ -369,15 +425,31 @@ class Http2Host:
         except OSError as error:
             reason = f"cannot listen on {address}: it is in use or not an address of this host"
             raise OSError(error.errno, reason) from error
-        self._listeners.append((listener, None if tls is None else _context(tls)))
+        self._listeners.append((listener, None if tls is None else FollowingContext(tls)))
         return port
+
+    def traffic(self) -> tuple[int, int]:
+        """Bytes received and sent, over all connections there were."""
+        received, sent = self._past_traffic
+        for connection in self.connections:
+            received, sent = received + connection.bytes_received, sent + connection.bytes_sent
+        return received, sent
+
+    def forget_traffic(self, connection: Connection) -> None:
+        received, sent = self._past_traffic
+        self._past_traffic = received + connection.bytes_received, sent + connection.bytes_sent
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        for listener, context in self._listeners:
-            self._servers.append(
-                await loop.create_server(lambda: _ServerConnection(self), sock=listener, ssl=context, backlog=1024)
-            )
+        for listener, tls in self._listeners:
+
+            def accept(tls: FollowingContext | None = tls) -> _ServerConnection:
+                if tls is not None:
+                    tls.refresh()
+                return _ServerConnection(self)
+
+            context = None if tls is None else tls.context
+            self._servers.append(await loop.create_server(accept, sock=listener, ssl=context, backlog=1024))
 
     async def stop(self, grace: float = 1.0) -> None:
         self.is_stopping = True
@@ -415,17 +487,6 @@ def _bind(address: str) -> tuple[socket.socket, int]:
         listener.close()
         raise
     return listener, int(listener.getsockname()[1])
-
-
-def _context(tls: ServerTls) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(tls.certificate_file, tls.key_file)
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    if tls.client_ca_file is not None:
-        context.load_verify_locations(tls.client_ca_file)
-        context.verify_mode = ssl.CERT_REQUIRED if tls.require_client_certificate else ssl.CERT_OPTIONAL
-    return context
 
 
 def _status(code: Code, message: str) -> bytes:

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from component_base import pki
@@ -288,4 +289,80 @@ async def test_a_peer_that_breaks_the_protocol_is_told_and_left(garbage: bytes) 
     reply = await asyncio.wait_for(reader.read(), 2)
     assert b"\x07\0\0\0\0\0" in reply
     writer.close()
+    await host.stop(0)
+
+
+async def grpcio_put(port: int, key: bytes, value: bytes, compression: grpc.Compression) -> bytes:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", compression=compression) as channel:
+        put = channel.unary_unary(
+            "/etcdserverpb.KV/Put",
+            request_serializer=rpc_pb2.PutRequest.SerializeToString,
+            response_deserializer=rpc_pb2.PutResponse.FromString,
+        )
+        return bytes((await put(rpc_pb2.PutRequest(key=key, value=value))).prev_kv.value)
+
+
+async def test_compressed_requests_are_understood_and_bounded() -> None:
+    host = Http2Host([Service(KV, Handler())], max_message_bytes=500_000)
+    port = host.add_listener("127.0.0.1:0")
+    await host.start()
+    assert await grpcio_put(port, b"k", b"v" * 100_000, grpc.Compression.Gzip) == b"v" * 100_000
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await grpcio_put(port, b"k", b"v" * 10_000_000, grpc.Compression.Gzip)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "received message larger than max" in str(caught.value.details())
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await grpcio_put(port, b"k", b"v" * 10_000, grpc.Compression.Deflate)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    await host.stop(0)
+
+
+async def test_calls_are_counted() -> None:
+    handler = Handler()
+    host = hosted(Http2Host, handler)
+    port = host.add_listener("127.0.0.1:0")
+    await host.start()
+    channel = Http2Channel(f"127.0.0.1:{port}")
+    ends = Ends(channel, handler)
+    await ends.put(b"k")
+    with pytest.raises(RpcError):
+        await ends.put(b"refuse")
+    hanging = asyncio.ensure_future(ends.put(b"hang"))
+    await asyncio.sleep(0.05)
+    hanging.cancel()
+    await handler.cancelled.wait()
+    assert [r.ID async for r in ends.keep_alive(1, 2)] == [1, 2]
+    put, renew = host.methods["/etcdserverpb.KV/Put"], host.methods["/etcdserverpb.Lease/LeaseKeepAlive"]
+    assert (put.started, put.received, put.sent) == (3, 3, 1)
+    assert put.handled == {Code.OK: 1, Code.NOT_FOUND: 1, Code.CANCELLED: 1}
+    assert (renew.started, renew.received, renew.sent, renew.handled) == (1, 2, 2, {Code.OK: 1})
+    await channel.close()
+    await host.stop(0)
+    received, sent = host.traffic()
+    assert received > 100
+    assert sent > 100
+
+
+async def test_a_new_certificate_is_used_without_a_restart(tmp_path: Path) -> None:
+    old, new = pki.CertificateAuthority.create("old"), pki.CertificateAuthority.create("new")
+    certificate, key = tmp_path / "server.crt", tmp_path / "server.key"
+    for name, authority in (("old", old), ("new", new)):
+        (tmp_path / name).write_bytes(authority.certificate_pem)
+    old.issue("server", usages=pki.Usage.SERVER, ips=["127.0.0.1"]).write(certificate, key)
+    handler = Handler()
+    host = hosted(Http2Host, handler)
+    port = host.add_listener("127.0.0.1:0", ServerTls(certificate, key))
+    await host.start()
+    first = Http2Channel(f"127.0.0.1:{port}", ClientTls(tmp_path / "old"))
+    assert await Ends(first, handler).put(b"k", b"1") == b"1"
+    pair = new.issue("server", usages=pki.Usage.SERVER, ips=["127.0.0.1"])
+    certificate.write_bytes(pair.certificate)  # Half of it: the old pair stays in use.
+    second = Http2Channel(f"127.0.0.1:{port}", ClientTls(tmp_path / "old"))
+    assert await Ends(second, handler).put(b"k", b"2") == b"2"
+    key.write_bytes(pair.key)
+    third = Http2Channel(f"127.0.0.1:{port}", ClientTls(tmp_path / "new"))
+    assert await Ends(third, handler).put(b"k", b"3") == b"3"
+    assert await Ends(first, handler).put(b"k", b"4") == b"4", "connections that exist go on"
+    for channel in (first, second, third):
+        await channel.close()
     await host.stop(0)

@@ -14,6 +14,8 @@ from apimachinery.podspec.resources import Amounts, add
 from apimachinery.quantity import canonical
 from apimachinery.resources import RESOURCES, ResourceInfo
 from controller_manager.views import AnyObject, Pod
+from kubeclient import discovery
+from kubeclient.discovery import Resource
 from kubeclient.informer import Informers
 from kubeclient.rest import RestClient
 
@@ -54,6 +56,8 @@ class ResourceQuotaController:
             raise
         hard = (stored.get("spec") or {}).get("hard") or {}
         kinds = limited_kinds(hard)
+        if custom := uncounted(hard, kinds):
+            kinds += [_described(one) for one in await discovery.resources(self._client) if _count_name(one) in custom]
         used: Amounts = {name: quota.ZERO for name in hard}
         for info in kinds:
             answer = await self._client.get(info.path(namespace))
@@ -74,6 +78,20 @@ def limited_kinds(hard: Iterable[str]) -> list[ResourceInfo]:
         if info.namespaced and info.is_stored and any(quota.concerns(*key, name) for name in hard):
             found.setdefault(key, info)
     return list(found.values())
+
+
+def uncounted(hard: Iterable[str], kinds: Iterable[ResourceInfo]) -> set[str]:
+    """The names `count/<plural>.<group>` that are about none of these kinds: those of custom kinds, or of nothing."""
+    known = {_count_name(info) for info in kinds}
+    return {name for name in hard if name.startswith("count/") and "." in name} - known
+
+
+def _count_name(one: ResourceInfo | Resource) -> str:
+    return f"count/{one.plural}.{one.group}"
+
+
+def _described(one: Resource) -> ResourceInfo:
+    return ResourceInfo(one.group, one.version, one.kind, one.plural, namespaced=one.namespaced)
 
 
 def count(

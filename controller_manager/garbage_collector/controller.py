@@ -69,7 +69,11 @@ class GarbageCollector:
             informer = Informer(self._client, path, Partial, self._clock, metadata_only=True)
             informer.add_handler(self._handler(path))
             self._informers[path] = (informer, asyncio.ensure_future(informer.run()))
-        await asyncio.gather(*(informer.synced.wait() for informer, _ in self._informers.values()))
+        waiting = [asyncio.ensure_future(informer.synced.wait()) for informer, _ in self._informers.values()]
+        # A kind whose objects cannot be listed (its conversion webhook is down, say) must not hold up all others.
+        _, late = await asyncio.wait(waiting, timeout=RESYNC_SECONDS) if waiting else ((), ())
+        for one in late:
+            one.cancel()
 
     def _handler(self, path: str) -> Callable[[Partial | None, Partial | None], None]:
         def on_change(old: Partial | None, new: Partial | None) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from apimachinery import quota
 from apimachinery.podspec.resources import Amounts
 from apimachinery.resources import find
-from controller_manager.resource_quota import count, limited_kinds
+from controller_manager.resource_quota import count, limited_kinds, uncounted
 
 NOW = 1_700_000_000.0
 
@@ -53,3 +53,8 @@ def test_which_kinds_a_quota_limits() -> None:
     names = ["count/deployments.apps", "secrets", "requests.example.com/gpu", "services.nodeports"]
     kinds = sorted((info.group, info.plural) for info in limited_kinds(names))
     assert kinds == [("", "pods"), ("", "secrets"), ("", "services"), ("apps", "deployments")]
+
+
+def test_names_of_kinds_that_are_not_built_in_are_left_for_discovery() -> None:
+    names = ["count/deployments.apps", "count/crontabs.example.com", "pods", "requests.example.com/gpu"]
+    assert uncounted(names, limited_kinds(names)) == {"count/crontabs.example.com"}

@@ -62,8 +62,7 @@ class Caller:
             return False
         if not hook.conditions:
             return True
-        obj, old = self.seen(invocation, request, request.obj), self.seen(invocation, request, request.old)
-        return await self._conditions(invocation, request, obj, old)
+        return await self._conditions(invocation, request, *await self.seen(invocation, request))
 
     async def _in_namespace(self, selector: Selector, request: AdmissionRequest) -> bool:
         is_namespace = request.info.group_resource == "namespaces"
@@ -78,13 +77,16 @@ class Caller:
                 raise errors.not_found("namespaces", "", name)
         return selector.matches(labels_of(namespace))
 
-    def seen(self, invocation: Invocation, request: AdmissionRequest, obj: JSON | None) -> JSON | None:
-        """In the version that the webhook asked for."""
-        if obj is None:
-            return None
+    async def seen(self, invocation: Invocation, request: AdmissionRequest) -> tuple[JSON | None, JSON | None]:
+        """The object and the old one in the version that the webhook asked for."""
+        obj, old, info = request.obj, request.old, invocation.info
         if request.kind is not None:
-            return obj
-        return between({**obj, **_typed_as(request.info)}, invocation.info)
+            return obj, old
+        named = _typed_as(request.info)
+        return (
+            None if obj is None else await between({**obj, **named}, info),
+            None if old is None else await between({**old, **named}, info),
+        )
 
     async def call(self, invocation: Invocation, request: AdmissionRequest, mutating: bool) -> review.Answer:
         """The verdict. Raises CallFailed, or StatusError for a dry run that the webhook is not made for."""
@@ -92,8 +94,7 @@ class Caller:
         if request.dry_run and hook.side_effects not in ("None", "NoneOnDryRun"):
             raise errors.bad_request(f'admission webhook "{hook.name}" does not support dry run')
         try:
-            obj, old = self.seen(invocation, request, request.obj), self.seen(invocation, request, request.old)
-            question = review.review_of(request, invocation, obj, old)
+            question = review.review_of(request, invocation, *await self.seen(invocation, request))
         except (review.BadReview, ValueError) as error:
             raise CallFailed(hook, f"could not create admission objects: {error}") from error
         try:
@@ -121,7 +122,7 @@ class Webhooks(Plugin):
         self,
         invocation: Invocation,
         request: AdmissionRequest,
-        then: Callable[[review.Answer], None] | None = None,
+        then: Callable[[review.Answer], Awaitable[None]] | None = None,
     ) -> None:
         """Asks one webhook, and does `then` with what it allows. Raises StatusError for what is refused."""
         hook = invocation.hook
@@ -133,7 +134,7 @@ class Webhooks(Plugin):
                 code, refused = 400, "no_error"
                 raise review.denial(hook.name, answer.result)
             if then is not None:
-                then(answer)
+                await then(answer)
         except CallFailed as error:
             code = 500
             if hook.ignore_failures:
@@ -260,7 +261,7 @@ def labels_of(obj: JSON | None) -> dict[str, str]:
     return ((obj or {}).get("metadata") or {}).get("labels") or {}
 
 
-def apply(invocation: Invocation, request: AdmissionRequest, answer: review.Answer) -> None:
+async def apply(invocation: Invocation, request: AdmissionRequest, answer: review.Answer) -> None:
     """The webhook's patch, made in place. Raises CallFailed, or StatusError 500 for a patch that does not fit."""
     hook = invocation.hook
     if not answer.patch:
@@ -277,7 +278,9 @@ def apply(invocation: Invocation, request: AdmissionRequest, answer: review.Answ
     if answer.patch_type != "JSONPatch":
         raise CallFailed(hook, f'unsupported patch type "{answer.patch_type}"')
     info = invocation.info
-    seen = request.obj if request.kind is not None else between({**request.obj, **_typed_as(request.info)}, info)
+    seen = request.obj
+    if request.kind is None:
+        seen = await between({**seen, **_typed_as(request.info)}, info)
     try:
         patched = json_patch.apply(seen, operations)
         new = typed(_Kind(request.kind) if request.kind is not None else info, patched).obj
@@ -285,7 +288,7 @@ def apply(invocation: Invocation, request: AdmissionRequest, answer: review.Answ
         raise errors.internal(error) from None
     if request.kind is None:
         defaults.apply(info, new)
-        new = between(new, request.info)
+        new = await between(new, request.info)
     request.obj.clear()
     request.obj.update(new)
 
@@ -299,8 +302,13 @@ def _typed_as(info: ResourceInfo) -> JSON:
     return {"kind": info.kind, "apiVersion": info.api_version}
 
 
-def between(obj: JSON, info: ResourceInfo) -> JSON:
-    """The object in another version of its resource."""
+async def between(obj: JSON, info: ResourceInfo) -> JSON:
+    """The object in another version of its resource. Raises StatusError where a conversion webhook refuses."""
     if obj["apiVersion"] == info.api_version:
         return obj
-    return info.custom.renamed(obj) if info.custom is not None else conversion.convert(obj, info.api_version)
+    if info.custom is None:
+        return conversion.convert(obj, info.api_version)
+    if info.custom.convert is None:
+        return info.custom.renamed(obj)
+    (converted,) = await info.custom.convert([obj])
+    return converted

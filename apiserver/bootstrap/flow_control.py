@@ -1,7 +1,4 @@
-"""The FlowSchemas and priority levels of upstream, as objects that tools may read and change.
-
-The apiserver itself only bounds the requests under way (`--max-requests-inflight`); it does not queue by these.
-"""
+"""The FlowSchemas and priority levels of upstream, as objects that everybody may change: `flowcontrol/` goes by them."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ class Hooks:
         return [
             one
             for one in self._served()
-            if one.etcd_prefix == info.etcd_prefix
+            if (one.etcd_prefix == info.etcd_prefix or one.group_resource == info.group_resource)
             and one.is_stored
             and (one.group, one.version) != (info.group, info.version)
             and (not asked.subresource or one.subresource(asked.subresource) is not None)

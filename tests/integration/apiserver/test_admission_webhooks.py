@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.integration.apiserver.custom_kinds import collection, crontab, definition, establish, version
 from tests.integration.apiserver.test_verbs import config_map, pod
 from tests.integration.cluster_parts import free_port
 from tests.integration.https_server import Answer, HttpsServer, Request
@@ -21,14 +22,14 @@ MERGE = {"content-type": "application/merge-patch+json"}
 Verdict = Callable[[JSON], JSON]
 
 
-def webhook(verdict: Verdict, version: str = "v1") -> HttpsServer:
+def webhook(verdict: Verdict, review: str = "v1") -> HttpsServer:
     """A server which answers every review with what `verdict` makes of its request."""
 
     def answer(request: Request) -> Answer:
         asked = request.object["request"]
         response = {"uid": asked["uid"], **verdict(asked)}
         return Answer(
-            200, {"kind": "AdmissionReview", "apiVersion": f"admission.k8s.io/{version}", "response": response}
+            200, {"kind": "AdmissionReview", "apiVersion": f"admission.k8s.io/{review}", "response": response}
         )
 
     return HttpsServer(answer)
@@ -239,6 +240,27 @@ def test_another_version_of_a_resource_is_converted(api: httpx.Client, namespace
         api.delete(f"/apis/autoscaling/v1/{path}/h")
         with registered(api, "mutating", "exact", namespace, hook(server, rules=[only_v2], matchPolicy="Exact")):
             assert api.post(f"/apis/autoscaling/v1/{path}", json=body).json()["spec"]["maxReplicas"] == 3
+
+
+def test_custom_kinds_are_mutated_in_the_version_that_a_rule_names(api: httpx.Client, namespace: str) -> None:
+    group = establish(api, definition(version("v1"), version("v2", storage=False)))
+
+    def verdict(asked: JSON) -> JSON:
+        return patch(
+            {"op": "add", "path": "/spec/color", "value": asked["kind"]["version"]},
+            {"op": "add", "path": "/spec/unknown", "value": 1},
+        )
+
+    only_v2 = {**rule("crontabs", group), "apiVersions": ["v2"]}
+    with (
+        webhook(verdict) as server,
+        registered(api, "mutating", "custom", namespace, hook(server, rules=[only_v2])),
+    ):
+        made = api.post(collection(group, namespace), json=crontab(group, "c"))
+    assert made.status_code == 201, made.text
+    assert made.json()["apiVersion"] == f"{group}/v1"
+    assert made.json()["spec"] == {"cron": "* * * * *", "color": "v2", "replicas": 1}
+    assert server.requests[0].object["request"]["object"]["apiVersion"] == f"{group}/v2"
 
 
 def test_subresources_and_connections(api: httpx.Client, namespace: str) -> None:

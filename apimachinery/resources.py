@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from apimachinery.gvk import GroupVersionKind, join_api_version
 
 if TYPE_CHECKING:
-    from apimachinery.structural import CustomVersion
+    from apimachinery.structural.version import CustomVersion
 
 #: Discovery lists verbs in alphabetical order; `proxy` verbs stand for the HTTP methods of a connection.
 _VERB_SETS = {

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any
 
 from apimachinery.fields import (
@@ -157,8 +156,8 @@ class Validator:
         elif schema.min_length is not None and len(value) < schema.min_length:
             text = f"{path} in body should be at least {int(schema.min_length)} chars long"
             found.add(invalid(place, value, text))
-        elif schema.pattern and not _matches(schema.pattern, value):
-            found.add(invalid(place, value, f"{path} in body should match '{schema.pattern}'"))
+        elif schema.pattern and (wrong := _mismatch(schema.pattern, value)):
+            found.add(invalid(place, value, f"{path} in body should match '{wrong}'"))
         if schema.format:
             found.count += 1
             if not fits(schema.format, value):
@@ -316,16 +315,12 @@ def _number_text(value: float) -> str:
     return re.sub(r"e([+-])(\d)$", r"e\g<1>0\2", repr(float(value)))
 
 
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str] | None:
-    """RE2's patterns are nearly Python's; one that Python cannot read matches everything."""
-    text = pattern.replace(r"\z", r"\Z").replace(r"\pL", r"[^\W\d_]").replace(r"\p{L}", r"[^\W\d_]")
+def _mismatch(pattern: str, text: str) -> str:
+    """Empty for a match, else the pattern as complaints show it."""
+    from apimachinery.cel import regex
+    from apimachinery.cel.errors import CelError
+
     try:
-        return re.compile(re.sub(r"(?<!\\)\$$", r"\\Z", text), re.ASCII if text.isascii() and r"\W" not in text else 0)
-    except re.error:
-        return None
-
-
-def _matches(pattern: str, text: str) -> bool:
-    compiled = _compiled(pattern)
-    return compiled is None or compiled.search(text) is not None
+        return "" if regex.search(text, pattern) else pattern
+    except CelError as error:
+        return f"{pattern}, but pattern is invalid: {error}"

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from apimachinery import errors
 from apimachinery.fields import Path, aggregate, quote
 from apimachinery.schema.nodes import DecodeError, Findings
-from apimachinery.structural import CustomVersion
 from apimachinery.validation import metadata as rules
 from apiserver.webhooks.client import WebhookClient, WebhookError, hook_of
 
 if TYPE_CHECKING:
+    from apimachinery.structural.version import CustomVersion
     from apiserver.extensions.definition import Definition
 
 JSON = dict[str, Any]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from apimachinery.gvk import version_rank
 from apimachinery.resources import STORAGE_ROOT, ResourceInfo, SubresourceInfo, require
-from apimachinery.structural import CustomVersion
+
+if TYPE_CHECKING:
+    from apimachinery.structural.version import CustomVersion
 
 JSON = dict[str, Any]
 
@@ -47,6 +49,8 @@ class Definition:
         return self.conversion.get("strategy") == "Webhook" and len(self.versions) > 1
 
     def _version(self, spec: JSON, version: JSON) -> CustomVersion:
+        from apimachinery.structural.version import CustomVersion
+
         name: str = version["name"]
         slim = {key: value for key, value in version.items() if key != "schema"}
         found = CustomVersion(

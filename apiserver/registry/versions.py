@@ -16,7 +16,7 @@ from apimachinery.schema.nodes import DecodeError
 from apiserver.storage import encoding
 
 if TYPE_CHECKING:
-    from apimachinery.structural import CustomVersion
+    from apimachinery.structural.version import CustomVersion
 
 JSON = dict[str, Any]
 

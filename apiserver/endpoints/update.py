@@ -23,11 +23,10 @@ async def update(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     write = write_of(exchange)
     body = await decode.read_object(exchange, info)
     decode.settle_names(exchange, info, body, target.name)
-    if not target.subresource:
-        check_unconditional(core, info, body)
 
     async def change(old: JSON) -> JSON:
-        del old
+        if old and not target.subresource:
+            check_unconditional(core, info, body)
         return fresh(body)
 
     write.manage = managed.recorder(exchange, info, core.clock)

@@ -82,6 +82,7 @@ def test_every_verb_works_as_for_built_in_kinds(api: httpx.Client, namespace: st
     body = api.get(f"{path}/a").json()
     del body["metadata"]["resourceVersion"]
     assert api.put(f"{path}/a", json=body).status_code == 422
+    assert api.put(f"{path}/none", json={**body, "metadata": {"name": "none"}}).status_code == 404
     query = f"{path}?watch=1&resourceVersion={api.get(path).json()['metadata']['resourceVersion']}&timeoutSeconds=30"
     with api.stream("GET", query) as stream:
         assert api.delete(f"{path}?labelSelector=x%21%3Dy").status_code == 200

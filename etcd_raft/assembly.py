@@ -19,6 +19,7 @@ from component_base.clock import Clock
 from component_base.http2.host import Http2Host
 from component_base.rng import Rng
 from component_base.rpc import ServerTls, Service
+from etcd_raft.call_metrics import CallCollector
 from etcd_raft.founding import FoundingError, Origin, establish
 from etcd_raft.metrics import MemberMetrics
 from etcd_raft.monitoring import Monitoring
@@ -164,12 +165,13 @@ class Assembly:
     ) -> None:
         """All listeners. Raises StartError if an address is taken."""
         settings = self.settings
-        handler = PeerHandler(self.node, SnapshotFiles(self.storage), self.clock)
+        handler = PeerHandler(self.node, SnapshotFiles(self.storage), self.clock, self.metrics.received)
         self.monitoring = Monitoring(self.node, metrics.exposition, alarms)
         try:
             await self._host([peer_service(handler)], settings.listen_peer, settings.peer_tls)
             limit = settings.max_request_bytes + GRPC_OVERHEAD_BYTES
-            await self._host(client_services, settings.listen_client, settings.client_tls, limit)
+            clients = await self._host(client_services, settings.listen_client, settings.client_tls, limit)
+            self.metrics.registry.register(CallCollector(clients))
             for address in settings.listen_metrics:
                 await self.monitoring.start(address, settings.client_tls)
         except OSError as problem:
@@ -177,7 +179,7 @@ class Assembly:
 
     async def _host(
         self, services: Sequence[Service], addresses: Sequence[Address], tls: ServerTls | None, limit: int = 0
-    ) -> None:
+    ) -> Http2Host:
         if tls is not None:
             await asyncio.to_thread(_check_tls, tls)
         host = Http2Host(services, limit, http1=self.monitoring.answer) if limit else Http2Host(services)
@@ -186,6 +188,7 @@ class Assembly:
             host.add_listener(address.target, tls if address.is_tls else None)
         await host.start()
         self._hosts.append(host)
+        return host
 
     async def stop_serving(self) -> None:
         """Clients first, then peers; calls under way may finish, so the node still has to run."""

@@ -54,6 +54,7 @@ class StoreMachine:
         self.alarms: set[tuple[int, int]] = set()
         self.accounts = Accounts()
         self._applied_index = 0
+        self.txns = 0
         self._handlers: dict[int, Callable[[bytes, int, Caller | None], Reply]] = {
             requests.PUT[0]: self._put,
             requests.DELETE_RANGE[0]: self._delete_range,
@@ -136,6 +137,7 @@ class StoreMachine:
         return transaction.delete_range(self.space, self.leases, request)
 
     def _txn(self, data: bytes, term: int, caller: Caller | None) -> Reply:
+        self.txns += 1
         request = rpc_pb2.TxnRequest.FromString(data)
         if self.alarms and transaction.has_puts(request):
             self._refuse_growth()

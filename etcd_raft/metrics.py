@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from component_base import metrics
 from etcd_raft.ports import NodeStatus
 
+SLOW_APPLY_SECONDS = 0.1
 DISK_BUCKETS = tuple(0.001 * 2**n for n in range(14))
 
 
@@ -27,6 +28,31 @@ class MemberMetrics:
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.registry = registry
+        self._apply = metrics.histogram(
+            "etcd_disk_backend_commit_duration_seconds",
+            "Time that applying a batch of entries took; it is in memory here.",
+            buckets=DISK_BUCKETS,
+            registry=registry,
+        )
+        self._slow_applies = metrics.counter(
+            "etcd_server_slow_apply_total", "Batches that took longer than 0.1 s to apply.", registry=registry
+        )
+        self._failed_reads = metrics.counter(
+            "etcd_server_read_indexes_failed_total", "Linearizable reads that were refused.", registry=registry
+        )
+        self._beats_failed = metrics.counter(
+            "etcd_server_heartbeat_send_failures_total", "Times that a peer could not be sent to.", registry=registry
+        )
+        self._received = metrics.counter(
+            "etcd_network_peer_received_bytes_total", "Bytes received from peers.", ["From"], registry=registry
+        )
+        self._round_trip = metrics.histogram(
+            "etcd_network_peer_round_trip_time_seconds",
+            "From sending to a peer until it has said that it read it.",
+            ["To"],
+            buckets=tuple(0.0001 * 2**n for n in range(16)),
+            registry=registry,
+        )
         self._fsync = metrics.histogram(
             "etcd_disk_wal_fsync_duration_seconds",
             "Time that writing and syncing the write-ahead log took.",
@@ -54,6 +80,20 @@ class MemberMetrics:
     def wal_synced(self, seconds: float) -> None:
         self._fsync.observe(seconds)
 
+    def applied(self, seconds: float) -> None:
+        self._apply.observe(seconds)
+        if seconds > SLOW_APPLY_SECONDS:
+            self._slow_applies.inc()
+
+    def read_failed(self) -> None:
+        self._failed_reads.inc()
+
+    def received(self, peer: int, size: int) -> None:
+        self._received.labels(f"{peer:x}").inc(size)
+
+    def answered(self, peer: int, seconds: float) -> None:
+        self._round_trip.labels(f"{peer:x}").observe(seconds)
+
     def proposal_failed(self) -> None:
         self._failed.inc()
 
@@ -68,6 +108,7 @@ class MemberMetrics:
 
     def send_failed(self, peer: int) -> None:
         self._send_failures.labels(f"{peer:x}").inc()
+        self._beats_failed.inc()
 
 
 class _StatusCollector:

@@ -59,6 +59,8 @@ class NodeMetrics(Protocol):
     def wal_synced(self, seconds: float) -> None: ...
     def proposal_failed(self) -> None: ...
     def leader_changed(self) -> None: ...
+    def applied(self, seconds: float) -> None: ...
+    def read_failed(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +220,10 @@ class RaftNode:
 
     def _apply(self, ready: Ready) -> None:
         if ready.committed or ready.snapshot is not None:
-            self._answer(self._replica.apply(ready))
+            start = self._clock.monotonic()
+            answers = self._replica.apply(ready)
+            self._metrics.applied(self._clock.monotonic() - start)
+            self._answer(answers)
             self._reads.applied(self._replica.applied_index)
             self._is_something_unsent = True
 
@@ -344,7 +349,11 @@ class RaftNode:
         now = self._clock.monotonic()
         waiter = self._reads.join(now, now + self._options.request_seconds)
         self._dispatch()
-        await waiter
+        try:
+            await waiter
+        except Refusal:
+            self._metrics.read_failed()
+            raise
 
     # From the transport
 

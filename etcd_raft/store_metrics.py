@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from etcd_raft.machine import StoreMachine
 from etcd_raft.server.access import Limits
@@ -32,6 +32,18 @@ class StoreCollector:
             ("etcd_debugging_lease_total", "Leases that exist.", len(self._store.leases.leases)),
         ):
             yield GaugeMetricFamily(name, text, value=float(value))
+        for name, text, value in (
+            ("etcd_mvcc_put", "Keys written.", space.puts),
+            ("etcd_mvcc_delete", "Keys deleted.", space.deletes),
+            ("etcd_mvcc_range", "Ranges read.", space.ranges),
+            ("etcd_mvcc_txn", "Transactions applied.", self._store.txns),
+            ("etcd_debugging_lease_granted", "Leases granted.", self._store.leases.granted),
+            ("etcd_debugging_lease_revoked", "Leases revoked or expired.", self._store.leases.revoked),
+        ):
+            yield CounterMetricFamily(name, text, value=float(value))
+        cluster = GaugeMetricFamily("etcd_cluster_version", "The API of all members.", labels=["cluster_version"])
+        cluster.add_metric([API_VERSION.rpartition(".")[0]], 1.0)
+        yield cluster
         version = GaugeMetricFamily("etcd_server_version", "The API that is served.", labels=["server_version"])
         version.add_metric([API_VERSION], 1.0)
         yield version

@@ -54,6 +54,8 @@ class LeaseTable:
     def __init__(self) -> None:
         self.leases: dict[int, Lease] = {}
         self.watcher = Watcher()
+        #: For the metrics: since this member started.
+        self.granted = self.revoked = 0
 
     def grant(self, lease_id: int, ttl: int) -> Lease:
         if lease_id == 0:
@@ -63,6 +65,7 @@ class LeaseTable:
         if lease_id in self.leases:
             raise refusals.lease_exists()
         lease = self.leases[lease_id] = Lease(lease_id, ttl)
+        self.granted += 1
         self.watcher.granted(lease)
         return lease
 
@@ -75,6 +78,7 @@ class LeaseTable:
     def drop(self, lease: Lease) -> None:
         """Its keys have been deleted."""
         del self.leases[lease.id]
+        self.revoked += 1
         self.watcher.revoked(lease.id)
 
     def renew(self, lease: Lease) -> None:

@@ -59,6 +59,8 @@ class Keyspace:
         self.log_start = 2
         self._pruned = 1
         self._pins = 0
+        #: For the metrics: operations of this member since it started.
+        self.puts = self.deletes = self.ranges = 0
 
     # Writing: between `changes` of one transaction and `commit`, reads see the new state already.
 
@@ -75,11 +77,13 @@ class Keyspace:
                 key, encode_kv(key, value, create, revision, version, lease), create, revision, version, lease
             )
         self.live[key] = record
+        self.puts += 1
         self.size += len(record.field) + RECORD_OVERHEAD
         return record, old
 
     def delete(self, record: Record, revision: int) -> Record:
         key = record.key
+        self.deletes += 1
         del self.live[key]
         self.order.remove(key)
         self._retire(record)

@@ -45,6 +45,7 @@ def check_revision(space: Keyspace, revision: int) -> None:
 
 def range_body(space: Keyspace, request: rpc_pb2.RangeRequest, uncommitted: list[Record] | None = None) -> bytes:
     """The response without its header. `uncommitted` are the changes that the same transaction has made so far."""
+    space.ranges += 1
     start, end, limit, revision = request.key, range_bounds(request.range_end), request.limit, request.revision
     order, target = request.sort_order, request.sort_target
     sorts = target != _BY_KEY or order == _DESCEND

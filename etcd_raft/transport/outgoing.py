@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
@@ -54,6 +55,7 @@ class SnapshotSource(Protocol):
 class TrafficMetrics(Protocol):
     def sent(self, peer: int, size: int) -> None: ...
     def send_failed(self, peer: int) -> None: ...
+    def answered(self, peer: int, seconds: float) -> None: ...
 
 
 class _Outbox:
@@ -170,6 +172,8 @@ class _Peer:
         self._sequence = 0
         self._receipt = 0
         self._answered_at = 0.0
+        #: When the newest envelopes went out; those before are not worth remembering.
+        self._sent_at: deque[tuple[int, float]] = deque(maxlen=4096)
         self._has_complained = False
         self._snapshots: set[asyncio.Task[None]] = set()
         self.task = spawn(self._run(), f"peer-{member:x}")
@@ -218,6 +222,7 @@ class _Peer:
         channel = self.connect(url)
         now = self._transport.clock.monotonic
         self._sequence = self._receipt = 0
+        self._sent_at.clear()
         self._answered_at = now()
         # Who has nothing to say learns at once too that it was removed, or that it talks to the wrong cluster.
         self._outbox.nudge()
@@ -227,6 +232,7 @@ class _Peer:
                 watchdog = spawn(self._watch(limit), "peer-watchdog")
                 async for receipt in channel.stream(PEER, "Exchange", self._envelopes()):
                     self._receipt, self._answered_at = receipt.sequence, now()
+                    self._measure(receipt.sequence)
                     if not self.is_connected:
                         self.is_connected = True
                         self._has_complained = False
@@ -237,6 +243,12 @@ class _Peer:
             if watchdog is not None:
                 watchdog.cancel()
             await channel.close()
+
+    def _measure(self, sequence: int) -> None:
+        while self._sent_at and self._sent_at[0][0] <= sequence:
+            number, sent_at = self._sent_at.popleft()
+            if number == sequence:
+                self._transport.metrics.answered(self._member, self._answered_at - sent_at)
 
     async def _watch(self, stream: asyncio.Timeout) -> None:
         """End the stream when the peer answers nothing although it was sent something."""
@@ -262,6 +274,7 @@ class _Peer:
                 envelope.cluster_id = transport.cluster_id
                 envelope.sender, envelope.receiver = transport.member_id, self._member
                 envelope.sender_urls.extend(transport.listener.peer_urls)
+            self._sent_at.append((self._sequence, transport.clock.monotonic()))
             transport.metrics.sent(self._member, sum(map(len, messages)))
             yield envelope
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Protocol
 
 from component_base.clock import Clock
@@ -50,7 +50,16 @@ class SnapshotSink(Protocol):
 
 
 class PeerHandler:
-    def __init__(self, node: Receiver, sink: SnapshotSink, clock: Clock) -> None:
+    """`count` is told of the bytes that came from a member."""
+
+    def __init__(
+        self,
+        node: Receiver,
+        sink: SnapshotSink,
+        clock: Clock,
+        count: Callable[[int, int], None] = lambda sender, size: None,
+    ) -> None:
+        self._count = count
         self._node = node
         self._sink = sink
         self._clock = clock
@@ -80,6 +89,7 @@ class PeerHandler:
                 sender = envelope.sender
                 self._check(envelope.cluster_id, sender, envelope.receiver)
                 self._node.meet(sender, tuple(envelope.sender_urls))
+            self._count(sender, sum(map(len, envelope.messages)))
             messages = self._decoded(envelope.messages, sender)
             if self._node.is_removed_member(sender):
                 raise RpcError(Code.FAILED_PRECONDITION, REMOVED)

@@ -80,9 +80,19 @@ async def test_metrics_carry_etcds_names(one: MemberProcess) -> None:
         "etcd_debugging_mvcc_current_revision 2.0",
         "etcd_server_leader_changes_seen_total 1.0",
         'etcd_server_version{server_version="3.6',
+        'grpc_server_handled_total{grpc_code="OK",grpc_method="Put",grpc_service="etcdserverpb.KV"',
+        'grpc_server_started_total{grpc_method="Watch",grpc_service="etcdserverpb.Watch",grpc_type="bidi_stream"} 0.0',
+        "etcd_mvcc_put_total 1.0",
+        'etcd_cluster_version{cluster_version="3.6"} 1.0',
     ):
         assert line in text
-    assert "etcd_disk_wal_fsync_duration_seconds_bucket" in text
+    for name in (
+        "etcd_disk_wal_fsync_duration_seconds_bucket",
+        "etcd_disk_backend_commit_duration_seconds_bucket",
+        "etcd_network_client_grpc_received_bytes_total",
+        "process_resident_memory_bytes",
+    ):
+        assert name in text
 
 
 async def test_status_health_compaction_and_snapshot(one: MemberProcess, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from apimachinery import defaults, errors, strategies, timestamps, validation
 from apimachinery.errors import StatusError
 from apimachinery.resources import ResourceInfo
+from apimachinery.strategies.advice import advice
 from apiserver.ports import LOOPBACK, Admission, AdmissionRequest, Operation, User
 from apiserver.registry import deletion, versions
 from apiserver.storage import encoding
@@ -153,6 +154,7 @@ class Writer:
         try:
             if found := validation.validate_create(info, obj):
                 raise errors.invalid(info.group, info.kind, name, found)
+            write.warnings += advice(info, obj)
             if write.admit and self.admission is not None:
                 await self.admission.validate(_admission(Operation.CREATE, info, "", obj, None, write))
             entry = await self._store_new(info, obj, namespace, name, write)
@@ -283,6 +285,8 @@ class Writer:
                 found = validation.validate_update(info, new, old)
             if found:
                 raise errors.invalid(info.group, info.kind, entry.name, found)
+            if not subresource:
+                write.warnings += advice(info, new, old)
             if write.admit and self.admission is not None:
                 await self.admission.validate(request)
             written = await self._replace(info, entry, new, write)

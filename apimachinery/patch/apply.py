@@ -157,9 +157,7 @@ class _Applier:
 
     def _prune(self, merged: dict[str, Any], last: Fields, managers: Managers) -> dict[str, Any]:
         """Without what this manager applied before, does not now, and nobody else claims."""
-        owned: Fields = {}
-        for one in managers.values():
-            owned = fieldset.union(owned, one.fields)
+        owned = fieldset.union_all([one.fields for one in managers.values()])
         if not fieldset.difference(managed.strip(last), owned):
             return merged
         named = self._named

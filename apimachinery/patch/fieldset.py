@@ -7,7 +7,7 @@ without children is a member of the set; one with children is a member if it has
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -79,6 +79,15 @@ def union(left: Node, right: Node) -> Node:
             merged = union(_children(other), _children(node))
             result[step] = _node(is_member(other) or is_member(node), merged) or {}
     return result
+
+
+def union_all(sets: Iterable[Node]) -> Node:
+    """Pairs first: each member is copied as often as the number of sets can be halved."""
+    waiting = list(sets)
+    while len(waiting) > 1:
+        pairs = zip(waiting[::2], waiting[1::2], strict=False)
+        waiting = [*(union(*pair) for pair in pairs), *waiting[len(waiting) // 2 * 2 :]]
+    return waiting[0] if waiting else {}
 
 
 def _children(node: Node) -> Node:

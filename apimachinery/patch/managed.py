@@ -235,18 +235,19 @@ def _capped(managers: Managers) -> Managers:
     updaters = sorted((one for one in managers if one.operation == UPDATE), key=lambda one: (managers[one].time, one))
     surplus = len(updaters) - _MAX_UPDATERS
     buckets = {one.api_version for one in updaters if one.name == _BUCKET}
+    shared: dict[Manager, list[Owned]] = {}
     for manager in updaters:
         if surplus <= 0:
             break
         if manager.name == _BUCKET:
             continue
-        owned = managers.pop(manager)
-        bucket = Manager(_BUCKET, UPDATE, manager.api_version, "")
-        before = managers.get(bucket)
-        fields = fieldset.union(before.fields, owned.fields) if before else owned.fields
-        managers[bucket] = Owned(fields, owned.api_version, owned.time)
+        shared.setdefault(Manager(_BUCKET, UPDATE, manager.api_version, ""), []).append(managers.pop(manager))
         surplus -= 1 if manager.api_version in buckets else 0
         buckets.add(manager.api_version)
+    for bucket, several in shared.items():
+        before = [managers[bucket]] if bucket in managers else []
+        fields = fieldset.union_all([one.fields for one in (*before, *several)])
+        managers[bucket] = Owned(fields, several[-1].api_version, several[-1].time)
     return managers
 
 

@@ -240,13 +240,15 @@ def _merge_list(original: list[Any], patch: list[Any], field: Field, deletes: bo
         raise _failed(f"cannot merge lists without merge key for {field.name}")
     original, patch = _obey_elements(original, patch, field.merge_key)
     merged = list(original)
+    places: dict[Any, int] = {}
+    for index, one in enumerate(merged):
+        places.setdefault(_hashable(one.get(field.merge_key)), index)
     for item in patch:
-        key = _key_of(item, field.merge_key)
-        index = next((at for at, one in enumerate(merged) if one.get(field.merge_key) == key), None)
-        if index is None:
+        place = places.setdefault(_hashable(_key_of(item, field.merge_key)), len(merged))
+        if place == len(merged):
             merged.append(item)
         else:
-            merged[index] = _merge_map(merged[index], item, element)
+            merged[place] = _merge_map(merged[place], item, element)
     return _in_order(merged, patch, original, field.merge_key)
 
 
@@ -261,19 +263,21 @@ def _check_elements(items: list[Any]) -> None:
 def _obey_elements(original: list[Any], patch: list[Any], merge_key: str) -> tuple[list[Any], list[Any]]:
     """Elements of the patch that carry `$patch` act on the whole list; what is left is to be merged."""
     plain, replaces = [], False
+    deleted: set[Any] = set()
     for item in patch:
         directive = item.get(_DIRECTIVE)
         if _DIRECTIVE not in item:
             plain.append(item)
         elif directive == "delete":
-            key = _key_of(item, merge_key)
-            original = [one for one in original if one.get(merge_key) != key or merge_key not in one]
+            deleted.add(_hashable(_key_of(item, merge_key)))
         elif directive == "replace":
             replaces = True
         elif directive == "merge":
             raise _failed("merging lists cannot yet be specified in the patch")
         else:
             raise _failed(f"unknown patch type: {directive} in map: {go_value(item)}")
+    if deleted:
+        original = [one for one in original if merge_key not in one or _hashable(one[merge_key]) not in deleted]
     return (plain, []) if replaces else (original, plain)
 
 

@@ -105,7 +105,16 @@ class _WithDuplicates(dict[str, Any]):
 
     @property
     def repeated(self) -> list[str]:
-        return [name for index, name in enumerate(self.order) if name in self.order[:index]]
+        """In the order of the text, each of them once; no more than anybody is told."""
+        met: set[str] = set()
+        again: dict[str, None] = {}
+        for name in self.order:
+            if name in met:
+                again[name] = None
+                if len(again) == _MAX_DUPLICATES:
+                    break
+            met.add(name)
+        return list(again)
 
 
 def duplicates(data: bytes, value: Any) -> list[str]:

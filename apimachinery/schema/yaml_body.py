@@ -19,6 +19,8 @@ except AttributeError:
 
 _ALIAS_BUDGET = 400_000  # nodes after expansion; bombs of nested aliases exceed it, real objects never come near
 _MAX_DEPTH = 300
+#: Where block collections begin; each column holds at most two of them, as lists may stand below their key.
+_INDENTATION = re.compile(r"^[ \t\-?:]+", re.MULTILINE)
 _INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9_]*|0)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 
@@ -71,6 +73,7 @@ def parse(data: bytes) -> tuple[Any, list[str]]:
     """The first document's value and a sentence per duplicate key; SyntaxProblem if the text is no YAML."""
     text = data.decode("utf-8", "replace")
     try:
+        _check_depth(text)
         loader = _Loader(text)
     except yaml.YAMLError as error:
         raise SyntaxProblem(_explain(error)) from None
@@ -85,6 +88,31 @@ def parse(data: bytes) -> tuple[Any, list[str]]:
         raise SyntaxProblem(_explain(error)) from None
     except (RecursionError, ValueError) as error:
         raise SyntaxProblem(f"error converting YAML to JSON: yaml: {error}") from None
+    finally:
+        loader.dispose()
+
+
+def _check_depth(text: str) -> None:
+    """Nodes are composed by recursion, in C and so without a limit: deep nesting must be found before.
+
+    Most texts cannot be nested deeply, which two counts tell; of others the events are read, as far as it needs.
+    """
+    columns = max((len(found) for found in _INDENTATION.findall(text)), default=0)
+    if text.count("[") + text.count("{") + 2 * columns < _MAX_DEPTH:
+        return
+    loader = _Loader(text)
+    depth = 0
+    try:
+        while loader.check_event():
+            event = loader.get_event()
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > _MAX_DEPTH:
+                    raise SyntaxProblem("error converting YAML to JSON: yaml: exceeded max depth")
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            elif isinstance(event, yaml.DocumentEndEvent):
+                return  # only the first document is read
     finally:
         loader.dispose()
 

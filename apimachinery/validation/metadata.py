@@ -120,7 +120,7 @@ def valid_annotations(table: Mapping[str, str] | None, path: Path) -> Errors:
 
 def owner_references(references: Sequence[Obj], path: Path) -> Errors:
     found: Errors = []
-    controller = ""
+    controller, several = "", False
     for one in references:
         api_version = one.get("apiVersion") or ""
         # An apiVersion without slash is a version of the legacy group, one with two slashes is none at all.
@@ -134,14 +134,14 @@ def owner_references(references: Sequence[Obj], path: Path) -> Errors:
             found.append(invalid(path, one, "/v1, Kind=Event is disallowed from being an owner"))
         if one.get("controller"):
             current = f"{one.get('kind')}/{one.get('name')}"
-            if controller:
+            if controller and not several:  # said once: the complaint quotes the whole list
+                several = True
                 detail = (
                     'Only one reference can have Controller set to true. Found "true" in references for '
                     f"{controller} and {current}"
                 )
                 found.append(invalid(path, list(references), detail))
-            else:
-                controller = current
+            controller = controller or current
     return found
 
 

@@ -181,6 +181,7 @@ def effect(name: str, path: Path) -> Errors:
 
 def spread_constraints(listed: Sequence[Obj], path: Path) -> Errors:
     found: Errors = []
+    last = {(one.get("topologyKey"), one.get("whenUnsatisfiable")): index for index, one in enumerate(listed)}
     for index, one in enumerate(listed):
         place = path.index(index)
         key, action = one.get("topologyKey") or "", one.get("whenUnsatisfiable") or ""
@@ -191,8 +192,7 @@ def spread_constraints(listed: Sequence[Obj], path: Path) -> Errors:
         if action not in {"DoNotSchedule", "ScheduleAnyway"}:
             known = ("DoNotSchedule", "ScheduleAnyway")
             found.append(not_supported(place.child("whenUnsatisfiable"), action, known))
-        pair = (one.get("topologyKey"), one.get("whenUnsatisfiable"))
-        if any(pair == (later.get("topologyKey"), later.get("whenUnsatisfiable")) for later in listed[index + 1 :]):
+        if last[one.get("topologyKey"), one.get("whenUnsatisfiable")] != index:  # another one follows
             found.append(duplicate(place.child("{topologyKey, whenUnsatisfiable}"), f"{{{key}, {action}}}"))
         domains = one.get("minDomains")
         if domains is not None:

@@ -132,10 +132,12 @@ def _deadline(spec: Obj, before: Obj) -> Errors:
 def _tolerations(new: Sequence[Obj], known: Sequence[Obj]) -> Errors:
     place = SPEC.child("tolerations")
 
-    def bare(toleration: Obj) -> Obj:
-        return {field: value for field, value in toleration.items() if field != "tolerationSeconds"}
+    def bare(toleration: Obj) -> frozenset[tuple[str, Any]]:
+        return frozenset(
+            (field, value) for field, value in toleration.items() if value and field != "tolerationSeconds"
+        )
 
-    if any(not any(same(bare(one), bare(other)) for other in new) for one in known):
+    if not {bare(one) for one in known} <= {bare(one) for one in new}:
         return [forbidden(place, "existing toleration can not be modified except its tolerationSeconds")]
     return placement.tolerations(new, place)
 

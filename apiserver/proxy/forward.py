@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncIterator
 
 import httpx
 
 from apiserver.ports import Receive, Scope, Send
+from apiserver.proxy.rewriting import Links, Page, Unpacked
 from apiserver.proxy.splice import forwarded
 from apiserver.proxy.target import Target
 from apiserver.proxy.transport import Transport, dial_failed
@@ -16,8 +18,10 @@ HOP = frozenset(
 )
 
 
-async def forward(transport: Transport, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
-    """Raises StatusError as long as nothing has been answered."""
+async def forward(
+    transport: Transport, target: Target, scope: Scope, receive: Receive, send: Send, prefix: str = ""
+) -> None:
+    """Raises StatusError as long as nothing has been answered. Links of pages are made to begin with `prefix`."""
     client = await transport.client(target)
     headers = [(name, value) for name, value in forwarded(scope["headers"]) if name.lower() not in HOP]
     headers.append((b"host", target.authority.encode()))
@@ -35,21 +39,48 @@ async def forward(transport: Transport, target: Target, scope: Scope, receive: R
     except httpx.TransportError as error:
         raise dial_failed(target, error) from error
     try:
-        await relay(response, send)
+        await relay(response, send, _links(target, scope, prefix) if prefix else None)
     finally:
         await response.aclose()
 
 
-async def relay(response: httpx.Response, send: Send) -> None:
-    """The answer as it is, encodings included."""
+def _links(target: Target, scope: Scope, prefix: str) -> Links:
+    asked = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    return Links(prefix, frozenset((target.authority, asked)))
+
+
+async def relay(response: httpx.Response, send: Send, links: Links | None = None) -> None:
+    """The answer as it is, encodings included; with `links` pages and redirects are rewritten."""
     headers = [(name.lower(), value) for name, value in response.headers.raw if name.lower() not in HOP]
+    page = unpacked = None
+    if links is not None:
+        headers = [
+            (k, links.rewrite(v.decode("latin-1")).encode("latin-1") if k == b"location" else v) for k, v in headers
+        ]
+        unpacked = _page_body(response)
+        if unpacked is not None:
+            page = Page(links)
+            headers = [(name, value) for name, value in headers if name not in (b"content-length", b"content-encoding")]
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     try:
         async for chunk in response.aiter_raw():
+            if page is not None and unpacked is not None:
+                chunk = page.feed(unpacked.feed(chunk))
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    except httpx.TransportError:
+    except (httpx.TransportError, zlib.error):
         pass  # the head has been sent: an answer that ends early is all that can be said
-    await send({"type": "http.response.body", "body": b""})
+    await send({"type": "http.response.body", "body": page.end() if page is not None else b""})
+
+
+def _page_body(response: httpx.Response) -> Unpacked | None:
+    """Of a page that can be rewritten."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "text/html" or response.request.method == "HEAD":
+        return None
+    try:
+        return Unpacked(response.headers.get("content-encoding", ""))
+    except KeyError:
+        return None
 
 
 def body_of(scope: Scope, receive: Receive) -> AsyncIterator[bytes] | None:

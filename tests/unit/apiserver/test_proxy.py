@@ -6,6 +6,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -342,18 +343,49 @@ class TestRelays:
             await send({"type": "http.response.start", "status": 418, "headers": [(b"x-pod", b"yes")]})
             await send({"type": "http.response.body", "body": b"short and stout"})
 
-        server = HttpServer(pod, "127.0.0.1", 0)
-        await server.start()
-        connector = cluster.proxies.connectors["pods", "proxy"]
-
-        async def find(locator: Locator, call: Call) -> Any:
-            return Target("127.0.0.1", server.port, "http")
-
-        connector._find = find  # type: ignore[attr-defined]  # the test's pod is on loopback, which is refused
-        answer = await cluster.get("pods/p/proxy/a%20b/c?x=1", "POST", content=b"tea")
-        await server.stop(0.1)
+        async with application(cluster, pod):
+            answer = await cluster.get("pods/p/proxy/a%20b/c?x=1", "POST", content=b"tea")
         assert (answer.status_code, answer.headers["x-pod"], answer.text) == (418, "yes", "short and stout")
         assert reached == [{"raw": b"/a%20b/c", "query": b"x=1", "body": b"tea"}]
+
+    async def test_links_and_redirects_of_a_page_stay_behind_the_proxy(self, cluster: Cluster) -> None:
+        async def pod(scope: Any, receive: Any, send: Any) -> None:
+            moved = scope["path"] == "/old"
+            headers = [(b"location", b"/new")] if moved else [(b"content-type", b"text/html; charset=utf-8")]
+            await send({"type": "http.response.start", "status": 302 if moved else 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b'<a href="/rewriteme">test</a>'})
+
+        prefix = "/api/v1/namespaces/web/pods/p/proxy"
+        async with application(cluster, pod):
+            assert (await cluster.get("pods/p/proxy/")).text == f'<a href="{prefix}/rewriteme">test</a>'
+            assert (await cluster.get("pods/p/proxy/old")).headers["location"] == f"{prefix}/new"
+
+    async def test_without_a_slash_a_reader_is_sent_to_where_relative_links_work(self, cluster: Cluster) -> None:
+        async def pod(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+        async with application(cluster, pod):
+            answer = await cluster.get("pods/p/proxy?a=b")
+            assert (answer.status_code, answer.headers["location"]) == (
+                301,
+                "/api/v1/namespaces/web/pods/p/proxy/?a=b",
+            )
+            assert (await cluster.get("pods/p/proxy", "POST")).text == "/", "what writes is passed on as it is"
+
+
+@asynccontextmanager
+async def application(cluster: Cluster, pod: Any) -> AsyncIterator[None]:
+    """What listens behind every pod's proxy: on loopback, which is refused as a pod's address."""
+    server = HttpServer(pod, "127.0.0.1", 0)
+    await server.start()
+
+    async def find(locator: Locator, call: Call) -> Any:
+        return Target("127.0.0.1", server.port, "http")
+
+    cluster.proxies.connectors["pods", "proxy"]._find = find  # type: ignore[attr-defined]
+    yield
+    await server.stop(0.1)
 
 
 def test_contexts_check_kubelets_by_default(tmp_path: Path) -> None:

@@ -172,6 +172,8 @@ class Cycle:
 
     def _begin(self, status: int, headers: Sequence[Header]) -> None:
         self.response_started = True
+        if self._expects_continue and self.more_body:  # whether the body will come now, nobody knows
+            self.keep_alive = False
         self._expects_continue = False
         lines = [STATUS_LINE[status], self._connection.date]
         length: int | None = None

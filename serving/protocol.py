@@ -4,7 +4,7 @@
 - `scope["extensions"]["skiff.upgrade"]`, an `Upgrade` when the client asks for one: `await hijack()` gives the raw
   connection after the request head. Whoever takes it answers on it; until then the request is like any other.
 - `scope["extensions"]["skiff.answer"]`, the `Cycle`, for who has a whole answer at hand.
-- Heads that are too large, or arrive too slowly, end the connection.
+- Heads that are too large, or arrive too slowly, end the connection; so do bodies that go on after their answer.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 MAX_HEAD_BYTES = 1024 * 1024
 #: Seconds for a request head to arrive, upstream's ReadHeaderTimeout.
 HEAD_SECONDS = 32.0
+#: For the rest of a body whose request is answered already (413): as long as that, the client may read the answer.
+LINGER_SECONDS = 5.0
 #: What an upgraded connection may hold before somebody takes it.
 MAX_UNTAKEN_BYTES = 256 * 1024
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
@@ -86,6 +88,7 @@ class ServiceProtocol(HttpToolsProtocol):
         self._url = b""
         self._head_bytes = 0
         self._in_head = True
+        self._has_host = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
@@ -129,6 +132,8 @@ class ServiceProtocol(HttpToolsProtocol):
         except httptools.HttpParserCallbackError:
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(431, "the request head is too large")
+            elif not self._has_host:
+                self._refuse(400, "the request has no Host header")
             else:
                 self._refuse(400, "the request's URL cannot be read")
         except httptools.HttpParserError:
@@ -159,6 +164,7 @@ class ServiceProtocol(HttpToolsProtocol):
         self._in_head = True
         self._url = b""
         self._head_bytes = 0
+        self._has_host = False
         self.headers = []
         self.expect_100_continue = False
 
@@ -170,6 +176,8 @@ class ServiceProtocol(HttpToolsProtocol):
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
+        elif name == b"host":
+            self._has_host = True
         self.headers.append((name, value))
         self._count(len(name) + len(value))
 
@@ -181,6 +189,8 @@ class ServiceProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         version = self.parser.get_http_version()
+        if not self._has_host and version == "1.1":
+            raise ValueError("no Host header")
         extensions = self._extensions.copy()
         keep_alive = version != "1.0" and self.parser.should_keep_alive()
         if upgrade := self._get_upgrade() if self.parser.should_upgrade() else None:
@@ -234,10 +244,11 @@ class ServiceProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         cycle = self.cycle
-        if cycle is None or cycle.response_complete:
+        if cycle is None:
             return
         cycle.more_body = False
-        cycle.wake()
+        if not cycle.response_complete:
+            cycle.wake()
 
     @property
     def date(self) -> bytes:
@@ -247,6 +258,8 @@ class ServiceProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
+        if self.cycle is not None and self.cycle.more_body:
+            self.loop.call_later(LINGER_SECONDS, self._end_body, self.cycle)
         if self.pipeline:
             self._start(self.pipeline.pop())
             return
@@ -264,6 +277,10 @@ class ServiceProtocol(HttpToolsProtocol):
         if left > 0:
             self._idle_timer = self.loop.call_later(left, self._maybe_idle)
         else:
+            self.transport.close()
+
+    def _end_body(self, cycle: Cycle) -> None:
+        if cycle.more_body and cycle.response_complete:
             self.transport.close()
 
     def _unset_keepalive_if_required(self) -> None:

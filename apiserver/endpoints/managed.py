@@ -8,7 +8,7 @@ from typing import Any
 from apimachinery import errors, fields, timestamps
 from apimachinery.patch import apply, managed, result
 from apimachinery.resources import ResourceInfo
-from apiserver.endpoints import decode
+from apiserver.endpoints import body, decode
 from apiserver.endpoints.exchange import Exchange
 from apiserver.endpoints.path import is_true
 from component_base.clock import Clock
@@ -32,7 +32,7 @@ def recorder(exchange: Exchange, info: ResourceInfo, clock: Clock) -> Record:
     return record
 
 
-def applier(
+async def applier(
     exchange: Exchange, info: ResourceInfo, data: bytes, mode: str, clock: Clock
 ) -> Callable[[JSON], Awaitable[JSON]]:
     """The change that a server-side apply makes. Raises StatusError 400, 422."""
@@ -40,7 +40,7 @@ def applier(
     if not manager:
         problem = fields.required(fields.Path("fieldManager"), "is required for apply patch")
         raise errors.invalid("meta.k8s.io", "PatchOptions", "", [problem])
-    config, duplicates = apply.decode(info, data)
+    config, duplicates = await body.decoded(lambda: apply.decode(info, data), data)
     decode.complain(exchange, info, duplicates, mode)
     if not isinstance(config.get("metadata"), dict):
         config["metadata"] = {}

@@ -37,7 +37,7 @@ async def patch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     mode = field_validation(exchange)
     data = await body.read(exchange)
     if media == APPLY:
-        change = managed.applier(exchange, info, data, mode, core.clock)
+        change = await managed.applier(exchange, info, data, mode, core.clock)
     else:
         change = changer(exchange, info, media, data, mode)
         write.manage = managed.recorder(exchange, info, core.clock)

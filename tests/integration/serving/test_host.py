@@ -165,3 +165,78 @@ async def test_a_port_in_use_is_named(clock: ManualClock) -> None:
     with pytest.raises(OSError, match=rf"127.0.0.1:{first.port}: Address already in use"):
         await HttpServer(App(), "127.0.0.1", first.port, clock=clock).start()
     await first.stop(0)
+
+
+async def said_to(server: HttpServer, request: bytes) -> bytes:
+    """All that is answered until the server ends the connection, or falls silent for a moment."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(request)
+    answer = b""
+    try:
+        while piece := await asyncio.wait_for(reader.read(65536), 5.0):
+            answer += piece
+        return answer + b"<end>"
+    finally:
+        writer.close()
+
+
+CHUNKED = b"Host: a\r\nTransfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -4\r\n\r\nabcde", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", b"400"),
+        (b"POST /slow HTTP/1.1\r\n" + CHUNKED + b"\r\nZZ\r\nabc\r\n", b"400"),
+        (b"POST /slow HTTP/1.1\r\n" + CHUNKED + b"\r\nFFFFFFFFFFFFFFFFFF\r\nabc\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\nHost: a\n\n", b"400"),
+        (b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", b"400"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"400"),
+        (bytes(range(256)), b"400"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"400"),
+        (b"GET /" + b"a" * (1 << 20) + b" HTTP/1.1\r\nHost: a\r\n\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: %b\r\n" % (b"x" * 1000) * 1100 + b"\r\n", b"431"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", b"200"),
+        (b"GET / HTTP/1.0\r\n\r\n", b"200"),
+    ],
+    ids=range(19),
+)
+async def test_what_is_no_clean_request_ends_its_connection(request_: bytes, status: bytes) -> None:
+    """Nothing after it could be trusted to begin where a request begins."""
+    server = HttpServer(App(), "127.0.0.1", 0)
+    await server.start()
+    try:
+        answer = await said_to(server, request_)
+        assert answer.startswith(b"HTTP/1.1 " + status), answer
+        assert answer.endswith(b"<end>")
+    finally:
+        await server.stop(grace=0)
+
+
+async def test_a_body_that_goes_on_after_its_answer_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.protocol.LINGER_SECONDS", 0.05)
+    server = HttpServer(App(), "127.0.0.1", 0)
+    await server.start()
+    try:
+        endless = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\nabc"
+        assert (await said_to(server, endless)).endswith(b"anonymous<end>")
+    finally:
+        await server.stop(grace=0)
+
+
+async def test_pipelined_requests_are_answered_in_their_order() -> None:
+    server = HttpServer(App(), "127.0.0.1", 0)
+    await server.start()
+    try:
+        last = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        answer = await said_to(server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 20 + last)
+        assert answer.count(b"HTTP/1.1 200 OK") == 21
+    finally:
+        await server.stop(grace=0)

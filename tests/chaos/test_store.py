@@ -7,6 +7,7 @@ history is strictly serializable, every watch kept its promises. `CHAOS_KILLS` s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from component_base.rng import seeded
-from tests.chaos.lab import Lab, laboratory
+from tests.chaos.lab import Lab, laboratory, run
 from tests.integration.etcd_raft.load import Load, now
 from tests.integration.etcd_raft.processes import MemberProcess
 from tests.integration.etcd_raft.test_crashes import leader_of
@@ -124,7 +125,7 @@ async def test_members_that_stand_still_and_a_cluster_that_starts_cold(lab: Lab)
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "small"
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(folder)], check=True)
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
@@ -137,13 +138,15 @@ async def test_a_full_disk_and_a_failing_one_stop_their_member_only(lab: Lab, sm
     async with Load(lab.members, seeded(4), writers=8, pause=0.0) as load:
         await load.answered_since(now(), PATIENCE)
         _fill(ballast)
-        large = asyncio.ensure_future(_write_much(lab.members[1]))
+        large = asyncio.ensure_future(load.write_much(lab.members[1]))
         assert member.process is not None
         assert await asyncio.to_thread(member.process_waits, 120.0) == 1
         assert "No space left on device" in member.log
         await load.answered_since(now(), PATIENCE)
         large.cancel()
-        ballast.unlink()
+        await asyncio.wait([large])
+        ballast.unlink(missing_ok=True)
+        await asyncio.to_thread(run, "mount", "-o", "remount,size=300m", str(small_disk))
         member.start(lab.cluster)
         await member.ready()
         assert await asyncio.to_thread(member.stop) == 0
@@ -159,19 +162,10 @@ async def test_a_full_disk_and_a_failing_one_stop_their_member_only(lab: Lab, sm
 
 
 def _fill(file: Path) -> None:
-    with file.open("wb") as ballast:
-        try:
-            while True:
-                ballast.write(bytes(1 << 20))
-                ballast.flush()
-        except OSError:
+    """Until nothing is left; the member may have taken the last of it already."""
+    with contextlib.suppress(OSError), file.open("wb", buffering=0) as ballast:
+        while ballast.write(bytes(1 << 20)):
             pass
-
-
-async def _write_much(member: MemberProcess) -> None:
-    """So that a new segment of the log is needed soon. Under a key that the load does not use."""
-    while True:
-        await asyncio.to_thread(member.etcdctl, "put", "lz", stdin="x" * 900_000, check=False)
 
 
 async def test_a_wiped_member_is_refused_and_replaced_while_writes_go_on(lab: Lab) -> None:

@@ -17,6 +17,9 @@ from skiff_pb.etcd import kv_pb2, rpc_pb2
 class Violation(AssertionError):
     """A promise of the store was broken; says which, and where."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text if len(text) < 2000 else f"{text[:1000]} … {text[-1000:]}")
+
 
 @dataclass(slots=True)
 class Operation:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -106,8 +106,8 @@ class SimTransport:
             )
             content = b"".join(storage.chunks(file))
             parts = [peer_pb2.SnapshotPart(chunk=content[n : n + CHUNK]) for n in range(0, len(content), CHUNK)]
-            receiving = other.spawn(other.peer_handler.install_snapshot(self._travel(other, [first, *parts]), Nobody()))
-            arrived = await _outcome(receiving)
+            handling = other.peer_handler.install_snapshot(self._travel(other, [first, *parts]), Nobody())
+            arrived = await _ends_well(other, handling) is None
         finally:
             if self._life.is_alive:
                 self._life.node.snapshot_sent(message.to, arrived)
@@ -123,16 +123,24 @@ class SimTransport:
         other = self._stack.reached(self._life.host.member, leader)
         if other is None:
             raise unavailable("request timed out")
-        task = other.spawn(other.node.promote_member(member_id))
-        if not await _outcome(task):
-            problem = None if task.cancelled() else task.exception()
+        problem = await _ends_well(other, other.node.promote_member(member_id))
+        if problem is not None:
             raise problem if isinstance(problem, Refusal) else unavailable("request timed out")
 
 
-async def _outcome(task: asyncio.Task[Any]) -> bool:
-    """Whether another process's task ended well; that it was killed with its process is no concern of ours."""
+async def _ends_well(other: Life, work: Coroutine[Any, Any, object]) -> Exception | None:
+    """Why another process's work failed. That it was killed is the same to us as a connection that broke."""
+
+    async def handled() -> Exception | None:
+        try:
+            await work
+        except (RpcError, Refusal) as problem:
+            return problem
+        return None
+
+    task = other.spawn(handled())
     await asyncio.wait([task])
-    return not task.cancelled() and task.exception() is None
+    return RpcError(Code.UNAVAILABLE, "the connection broke") if task.cancelled() else task.result()
 
 
 class Nobody:

@@ -155,6 +155,13 @@ class Load:
                         await client.channel.unary(LEASE, "LeaseKeepAlive", _once(beat), 3.0)
                 await asyncio.sleep(1.0)
 
+    async def write_much(self, member: MemberProcess) -> None:
+        """Large values to one member until cancelled: disks fill soon."""
+        async with _Client("much", [member], 0) as client:
+            while True:
+                value = self._value() + bytes(900_000)
+                await self._attempt(client, KV, "Put", Put(key=b"load/much", value=value))
+
     # Watches
 
     async def _watch(self, number: int) -> None:

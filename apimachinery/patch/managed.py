@@ -315,7 +315,7 @@ def update(
     typed = root(info)
     before = bare(old) if old is not None else empty_object(typed)
     identity = manager_of(manager, UPDATE, info, subresource)
-    unmanaged = ignored(info, subresource) if old is not None else {}
+    unmanaged = ignored(info, subresource)
     try:
         found = granular.compare(before, bare_new, typed).without(unmanaged)
         managers = record(managers, found, identity, info.api_version, now)

@@ -9,7 +9,7 @@ from apimachinery import errors
 from apimachinery.fields import Path, invalid, quote
 from apimachinery.resources import ResourceInfo
 from apimachinery.selectors import from_label_selector, from_labels
-from apiserver.endpoints import body, decode, patch
+from apiserver.endpoints import body, decode, managed, patch
 from apiserver.endpoints.core import Core, field_validation, write_of
 from apiserver.endpoints.exchange import Exchange
 from apiserver.endpoints.get import read
@@ -59,6 +59,8 @@ async def _write(core: Core, exchange: Exchange, info: ResourceInfo, wanted: Any
     write.seen_as = SeenAs(
         "scale", ("autoscaling", "v1", "Scale"), functools.partial(scale_of, info), functools.partial(_take, info)
     )
+    record = managed.recorder(exchange, info, core.clock)
+    write.manage = lambda new, old, subresource: record(new, old, "scale")
     written = await core.writer.update(info, target.namespace, target.name, change, write)
     await exchange.answer_object(200, scale_of(info, written.entry.shared()))
 

@@ -98,7 +98,7 @@ def test_every_verb_works_as_for_built_in_kinds(api: httpx.Client, namespace: st
 def test_status_and_scale(api: httpx.Client, namespace: str) -> None:
     group = establish(api, definition())
     path = f"{collection(group, namespace)}/a"
-    api.post(collection(group, namespace), json=crontab(group, "a", replicas=2))
+    api.post(collection(group, namespace), json={**crontab(group, "a", replicas=2), "status": {"replicas": 5}})
     changed = {"status": {"replicas": 2, "labelSelector": "a=b"}, "spec": {"replicas": 7}, "metadata": {"labels": {}}}
     after = api.patch(f"{path}/status", json=changed, headers=MERGE).json()
     assert (after["spec"]["replicas"], after["status"]["replicas"], after["metadata"]["generation"]) == (2, 2, 1)
@@ -114,6 +114,9 @@ def test_status_and_scale(api: httpx.Client, namespace: str) -> None:
     stored = api.get(path).json()
     assert stored["spec"]["replicas"] == 4
     assert stored["metadata"]["generation"] == 2
+    owned = {one.get("subresource", ""): one["fieldsV1"] for one in stored["metadata"]["managedFields"]}
+    assert owned["scale"] == {"f:spec": {"f:replicas": {}}}
+    assert set(owned[""]) == {"f:spec"}
     assert api.put(f"{path}/scale", json={**scale, "spec": {"replicas": 5}}).status_code == 409
     assert api.get(f"{path}/other").status_code == 404
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from apiserver import admission, app
 from apiserver.admission import webhooks
+from apiserver.admission.policies import plugins as policies
 from apiserver.aggregation.parts import Aggregation
 from apiserver.authn import options as authn
 from apiserver.authz import modes
@@ -76,7 +77,8 @@ class Assembly:
         authorizer = modes.build(values, self.objects)
         self._webhooks = WebhookClient(ServiceResolver(self.objects, rng))
         asking = webhooks.makers(self.objects, self._webhooks, self.catalog, clock, authorizer)
-        self.writer.admission = admission.build(values, self.objects, authorizer, clock, rng, asking)
+        more = {**asking, **policies.makers(self.objects, self.catalog, authorizer)}
+        self.writer.admission = admission.build(values, self.objects, authorizer, clock, rng, more)
         external = f"{values['external-hostname'] or chosen.address}:{chosen.port}"
         signed = tokens.build(
             values, self.objects, authenticator, authorizer, clock, external, rng, self.writer.admission

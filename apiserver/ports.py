@@ -116,6 +116,8 @@ class AdmissionRequest:
     """They do."""
     memory: dict[str, Any] = field(default_factory=dict)
     """What a plugin remembers between its two looks, by its name."""
+    annotations: dict[str, str] = field(default_factory=dict)
+    """What plugins have to add to the request's entry in the audit log."""
 
 
 class Admission(Protocol):

@@ -59,11 +59,12 @@ class CostExceeded(CelError):
         super().__init__("operation cancelled: actual cost limit exceeded")
 
 
-class OutOfBudget(CelError):
+class OutOfBudget(CostExceeded):
     """All the evaluations that share a budget cost more than they may together; no more should be tried."""
 
     def __init__(self) -> None:
-        super().__init__("validation failed due to running out of cost budget, no further validation rules will be run")
+        text = "validation failed due to running out of cost budget, no further validation rules will be run"
+        CelError.__init__(self, text)
 
 
 def no_such_overload(what: str = "") -> CelError:

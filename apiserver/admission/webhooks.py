@@ -79,14 +79,7 @@ class Caller:
 
     async def seen(self, invocation: Invocation, request: AdmissionRequest) -> tuple[JSON | None, JSON | None]:
         """The object and the old one in the version that the webhook asked for."""
-        obj, old, info = request.obj, request.old, invocation.info
-        if request.kind is not None:
-            return obj, old
-        named = _typed_as(request.info)
-        return (
-            None if obj is None else await between({**obj, **named}, info),
-            None if old is None else await between({**old, **named}, info),
-        )
+        return await seen_as(invocation.info, request)
 
     async def call(self, invocation: Invocation, request: AdmissionRequest, mutating: bool) -> review.Answer:
         """The verdict. Raises CallFailed, or StatusError for a dry run that the webhook is not made for."""
@@ -242,6 +235,18 @@ class Turn:
     def all_again(self) -> None:
         self.due |= self.called
         self.called.clear()
+
+
+async def seen_as(info: ResourceInfo, request: AdmissionRequest) -> tuple[JSON | None, JSON | None]:
+    """The object of a request and the old one in another version of their resource."""
+    obj, old = request.obj, request.old
+    if request.kind is not None:
+        return obj, old
+    named = _typed_as(request.info)
+    return (
+        None if obj is None else await between({**obj, **named}, info),
+        None if old is None else await between({**old, **named}, info),
+    )
 
 
 def encoded(obj: JSON | None) -> bytes:

@@ -135,29 +135,30 @@ class Hooks:
     def _match(self, asked: Asked) -> Iterable[Invocation]:
         if asked.info.group == REGISTRATION and asked.info.kind in EXEMPT_KINDS:
             return
-        equivalents: list[ResourceInfo] | None = None
+        others: list[ResourceInfo] | None = None
         for name in sorted(self._state.by_name):
             for hook in self._state.by_name[name]:
                 if any(matches(rule, asked, asked.info) for rule in hook.rules):
                     yield Invocation(hook, asked.info)
                 elif hook.equivalent:
-                    if equivalents is None:
-                        equivalents = self._equivalents(asked)
-                    seen = [one for rule in hook.rules for one in equivalents if matches(rule, asked, one)]
+                    if others is None:
+                        others = equivalents(asked, self._served())
+                    seen = [one for rule in hook.rules for one in others if matches(rule, asked, one)]
                     if seen:
                         yield Invocation(hook, seen[0])
 
-    def _equivalents(self, asked: Asked) -> list[ResourceInfo]:
-        """Other served names of the same stored objects."""
-        info = asked.info
-        return [
-            one
-            for one in self._served()
-            if (one.etcd_prefix == info.etcd_prefix or one.group_resource == info.group_resource)
-            and one.is_stored
-            and (one.group, one.version) != (info.group, info.version)
-            and (not asked.subresource or one.subresource(asked.subresource) is not None)
-        ]
+
+def equivalents(asked: Asked, served: Iterable[ResourceInfo]) -> list[ResourceInfo]:
+    """Other served names of the same stored objects."""
+    info = asked.info
+    return [
+        one
+        for one in served
+        if (one.etcd_prefix == info.etcd_prefix or one.group_resource == info.group_resource)
+        and one.is_stored
+        and (one.group, one.version) != (info.group, info.version)
+        and (not asked.subresource or one.subresource(asked.subresource) is not None)
+    ]
 
 
 def compiled(configuration: JSON) -> Iterable[Webhook]:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import httpx
 
-from tests.integration.apiserver.test_admission_webhooks import allow, hook, maps, registered, webhook
+from tests.integration.apiserver.test_admission_webhooks import (
+    REGISTRATION,
+    allow,
+    hook,
+    maps,
+    registered,
+    webhook,
+)
 from tests.integration.apiserver.test_verbs import config_map
 
 __all__ = ["maps"]
+
+JSON = dict[str, Any]
 
 
 def test_match_conditions_of_webhooks(api: httpx.Client, namespace: str, maps: str) -> None:
@@ -30,3 +43,171 @@ def test_match_conditions_of_webhooks(api: httpx.Client, namespace: str, maps: s
         assert refused.json()["message"] == (
             "configmaps \"broken\" is forbidden: expression 'object.data.a == '1'' resulted in error: no such key: data"
         )
+
+
+@contextmanager
+def policy(api: httpx.Client, name: str, namespace: str, spec: JSON, *bindings: JSON) -> Iterator[None]:
+    """In effect for config maps of one namespace; `bindings` are their specs, one that denies if none is given."""
+    rules = [{"apiGroups": [""], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps"]}]
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    body = {"metadata": {"name": name}, "spec": {"matchConstraints": {"resourceRules": rules}, **spec}}
+    urls = []
+    try:
+        assert (made := api.post(f"{REGISTRATION}/validatingadmissionpolicies", json=body)).status_code == 201, (
+            made.text
+        )
+        urls.append(f"{REGISTRATION}/validatingadmissionpolicies/{name}")
+        for index, one in enumerate(bindings or ({},)):
+            bound = {
+                "policyName": name,
+                "validationActions": ["Deny"],
+                "matchResources": {"namespaceSelector": selector},
+            }
+            body = {"metadata": {"name": f"{name}-{index}"}, "spec": {**bound, **one}}
+            url = f"{REGISTRATION}/validatingadmissionpolicybindings"
+            assert (made := api.post(url, json=body)).status_code == 201, made.text
+            urls.append(f"{url}/{name}-{index}")
+        api.get("/api/v1/namespaces/default")  # a fresh read: the caches now have what was written before
+        yield
+    finally:
+        for url in reversed(urls):
+            assert api.delete(url).status_code == 200
+
+
+def validation(expression: str, **more: str) -> JSON:
+    return {"expression": expression, **more}
+
+
+def test_a_policy_denies(api: httpx.Client, namespace: str, maps: str) -> None:
+    spec = {"validations": [validation("object.metadata.name.startsWith('good')", message="names are good")]}
+    with policy(api, "names", namespace, spec):
+        assert api.post(maps, json=config_map("good-one")).status_code == 201
+        refused = api.post(maps, json=config_map("bad"))
+        message = "ValidatingAdmissionPolicy 'names' with binding 'names-0' denied request: names are good"
+        assert refused.status_code == 422
+        assert refused.json()["reason"] == "Invalid"
+        assert refused.json()["message"] == f'configmaps "bad" is forbidden: {message}'
+        assert refused.json()["details"]["causes"] == [{"message": message}]
+        assert api.post(f"{maps}?dryRun=All", json=config_map("bad")).status_code == 422
+    assert api.post(maps, json=config_map("bad")).status_code == 201
+
+
+def test_messages_and_reasons(api: httpx.Client, namespace: str, maps: str) -> None:
+    spec = {
+        "variables": [
+            {"name": "size", "expression": "has(object.data) ? object.data.size() : 0"},
+            {"name": "text", "expression": "'has ' + string(variables.size)"},
+        ],
+        "validations": [
+            validation("variables.size < 1", messageExpression="variables.text", reason="Forbidden"),
+            validation("object.metadata.name != 'x'"),
+        ],
+    }
+    with policy(api, "texts", namespace, spec):
+        refused = api.post(maps, json=config_map("x", a="1"))
+        assert (refused.status_code, refused.json()["reason"]) == (403, "Forbidden")
+        assert refused.json()["message"].endswith("denied request: has 1")
+        assert (
+            api.post(maps, json=config_map("x"))
+            .json()["message"]
+            .endswith("denied request: failed expression: object.metadata.name != 'x'")
+        )
+
+
+def test_warnings_instead_of_refusals(api: httpx.Client, namespace: str, maps: str) -> None:
+    spec = {"validations": [validation("false", message="never")]}
+    with policy(api, "warned", namespace, spec, {"validationActions": ["Warn", "Audit"]}):
+        made = api.post(maps, json=config_map("m"))
+        assert made.status_code == 201
+        assert made.headers["warning"] == (
+            "299 - \"Validation failed for ValidatingAdmissionPolicy 'warned' with binding 'warned-0': never\""
+        )
+
+
+def test_errors_follow_the_failure_policy(api: httpx.Client, namespace: str, maps: str) -> None:
+    spec = {"validations": [validation("object.data.absent == 'x'")]}
+    with policy(api, "broken", namespace, {**spec, "failurePolicy": "Ignore"}):
+        assert api.post(maps, json=config_map("ignored")).status_code == 201
+    with policy(api, "broken", namespace, spec):
+        refused = api.post(maps, json=config_map("refused"))
+        assert (
+            "expression 'object.data.absent == 'x'' resulted in error: no such key: data" in refused.json()["message"]
+        )
+
+
+def test_parameters(api: httpx.Client, namespace: str, maps: str) -> None:
+    spec = {
+        "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+        "validations": [validation("object.metadata.name.size() <= int(params.data.longest)")],
+        "matchConditions": [{"name": "not-a-parameter", "expression": "!object.metadata.name.startsWith('limit')"}],
+    }
+    by_name = {"paramRef": {"name": "limit", "namespace": namespace, "parameterNotFoundAction": "Deny"}}
+    chosen = {"matchLabels": {"limit": "yes"}}
+    by_label = {"paramRef": {"selector": chosen, "parameterNotFoundAction": "Allow"}}
+    with policy(api, "limited", namespace, spec, by_name):
+        refused = api.post(maps, json=config_map("m"))
+        assert refused.json()["message"].endswith(
+            "denied request: failed to configure binding: no params found for policy binding with `Deny` "
+            "parameterNotFoundAction"
+        )
+    with policy(api, "limited", namespace, spec, by_label):
+        assert api.post(maps, json=config_map("no-limit-yet")).status_code == 201
+        limit = config_map("limit", longest="3")
+        limit["metadata"]["labels"] = {"limit": "yes"}
+        assert api.post(maps, json=limit).status_code == 201
+        api.get("/api/v1/namespaces/default")
+        assert api.post(maps, json=config_map("abc")).status_code == 201
+        assert api.post(maps, json=config_map("abcd")).status_code == 422
+
+
+def test_what_expressions_see(api: httpx.Client, namespace: str, maps: str) -> None:
+    texts = [
+        "request.operation in ['CREATE', 'UPDATE'] && request.resource.resource == 'configmaps'",
+        f"namespaceObject.metadata.name == '{namespace}' && request.namespace == '{namespace}'",
+        "'system:masters' in request.userInfo.groups",
+        "request.operation == 'CREATE' ? oldObject == null : oldObject.data.a == '1'",
+        "authorizer.group('').resource('configmaps').namespace(request.namespace).check('create').allowed()",
+        "authorizer.requestResource.check('create').allowed()",
+    ]
+    with policy(api, "seen", namespace, {"validations": [validation(text) for text in texts]}):
+        made = api.post(maps, json=config_map("m", a="1"))
+        assert made.status_code == 201, made.text
+        changed = api.put(f"{maps}/m", json=config_map("m", a="2"))
+        assert changed.status_code == 200, changed.text
+
+
+def test_rules_choose_what_is_judged(api: httpx.Client, namespace: str, maps: str) -> None:
+    everything = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]}
+    excluded = {**everything, "resources": ["secrets"]}
+    named = {**everything, "resources": ["configmaps"], "resourceNames": ["chosen"]}
+    spec = {"validations": [validation("false")]}
+    constraints = {"resourceRules": [everything], "excludeResourceRules": [excluded]}
+    secrets = f"/api/v1/namespaces/{namespace}/secrets"
+    with policy(api, "wide", namespace, {**spec, "matchConstraints": constraints}):
+        assert api.post(secrets, json={"metadata": {"name": "s"}}).status_code == 201
+        assert api.post(maps, json=config_map("m")).status_code == 422
+    with policy(api, "named", namespace, {**spec, "matchConstraints": {"resourceRules": [named]}}):
+        assert api.post(maps, json=config_map("m")).status_code == 201
+        assert api.post(maps, json=config_map("chosen")).status_code == 422
+        assert api.delete(f"{maps}/m").status_code == 200
+
+
+def test_another_version_is_judged_as_the_rule_names_it(api: httpx.Client, namespace: str) -> None:
+    rules = [{"apiGroups": ["autoscaling"], "apiVersions": ["v1"], "operations": ["*"],
+              "resources": ["horizontalpodautoscalers"]}]  # fmt: skip
+    spec = {
+        "matchConstraints": {"resourceRules": rules},
+        "validations": [validation("object.spec.targetCPUUtilizationPercentage == 50")],
+    }
+    cpu: JSON = {
+        "type": "Resource",
+        "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}},
+    }
+    target = {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"}
+    body = {"metadata": {"name": "h"}, "spec": {"maxReplicas": 3, "scaleTargetRef": target, "metrics": [cpu]}}
+    url = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers"
+    with policy(api, "scaled", namespace, spec):
+        made = api.post(url, json=body)
+        assert made.status_code == 201, made.text
+        cpu["resource"] = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}
+        assert api.put(f"{url}/h", json=body).status_code == 422

@@ -6,11 +6,13 @@ import asyncio
 import gc
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from apiserver import options
+from apiserver import options, worker_metrics, workers
 from apiserver.assembly import Assembly
 from apiserver.authn.options import client_ca_files
+from apiserver.workers import Worker
 from component_base import logs
 from component_base.clock import SystemClock
 from component_base.flags import fail
@@ -22,10 +24,10 @@ log = logging.getLogger("apiserver")
 STOP_SECONDS = 2.0
 
 
-async def serve(chosen: options.Options, stop: asyncio.Event) -> int:
+async def serve(chosen: options.Options, worker: Worker, stop: asyncio.Event) -> int:
     clock = SystemClock()
     try:
-        assembly = Assembly(chosen, clock)
+        assembly = Assembly(chosen, clock, worker)
     except (ValueError, OSError) as error:
         fail(options.PROGRAM, str(error))
     values = chosen.values
@@ -37,6 +39,7 @@ async def serve(chosen: options.Options, stop: asyncio.Event) -> int:
         Path(values["tls-private-key-file"]),
         [Path(file) for file in client_ca_files(values)],
         clock=clock,
+        reuse_port=not worker.is_alone,
     )
     background = assembly.start()
     waiting = spawn(stop.wait(), "wait for the end")
@@ -47,19 +50,23 @@ async def serve(chosen: options.Options, stop: asyncio.Event) -> int:
             await server.start()
         except OSError as error:
             fail(options.PROGRAM, str(error))
+        others = await worker_metrics.answer_others(worker)
         spawn(assembly.bootstrap(server.port), "bootstrap")
         ready = spawn(assembly.ready.wait(), "wait until ready")
         await asyncio.wait([waiting, ready], return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             gc.collect()
             gc.freeze()
-            sys.stdout.write(f"apiserver: serving https://{chosen.address}:{server.port}\n")
+            which = "" if worker.is_alone else f" (worker {worker.index})"
+            sys.stdout.write(f"apiserver: serving https://{chosen.address}:{server.port}{which}\n")
             sys.stdout.flush()
         await stop.wait()
         assembly.stopping()
         await clock.sleep(values["shutdown-delay-duration"])
         assembly.end_watches()
         await server.stop(STOP_SECONDS)
+        if others is not None:
+            others.close()
     for task in (*background, loading):
         task.cancel()
     await assembly.close()
@@ -69,7 +76,22 @@ async def serve(chosen: options.Options, stop: asyncio.Event) -> int:
 def main() -> int:
     chosen = options.parse()
     logs.setup("apiserver", chosen.values["v"], chosen.values["logging-format"])
-    return run_service(lambda stop: serve(chosen, stop))
+    if chosen.values["workers"] == 1:
+        return run_service(lambda stop: serve(chosen, Worker(), stop))
+    return share(chosen)
+
+
+def share(chosen: options.Options) -> int:
+    try:
+        holder = workers.reserve(chosen.values["bind-address"], chosen.port)
+    except OSError as error:
+        fail(options.PROGRAM, str(error))
+    settled = replace(chosen, port=holder.getsockname()[1])
+
+    def work(worker: Worker) -> int:
+        return run_service(lambda stop: serve(settled, worker, stop))
+
+    return workers.Supervisor(chosen.values["workers"], work, SystemClock()).run()
 
 
 if __name__ == "__main__":

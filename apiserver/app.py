@@ -15,6 +15,7 @@ from apiserver.health import Health
 from apiserver.openapi.serve import OpenApi
 from apiserver.registry.catalog import Catalog
 from apiserver.tokens.documents import Document
+from apiserver.workers import Worker
 
 VERSION = {
     "major": "1",
@@ -46,6 +47,7 @@ class Shell:
         health: Health,
         documents: Mapping[str, Document],
         log_folder: Path,
+        worker: Worker,
     ) -> None:
         self._catalog = catalog
         self._discovery = discovery
@@ -53,6 +55,7 @@ class Shell:
         self._health = health
         self._documents = documents
         self._log_folder = log_folder
+        self._worker = worker
         self._pages: Application | None = None
         self._importing = asyncio.Lock()
 
@@ -82,4 +85,4 @@ class Shell:
     def _build(self) -> Application:
         from apiserver import pages
 
-        return pages.build(self._catalog, self._health, self._documents, self._log_folder)
+        return pages.build(self._catalog, self._health, self._documents, self._log_folder, self._worker)

@@ -39,6 +39,7 @@ from apiserver.storage.store import ObjectStore
 from apiserver.tokens import options as tokens
 from apiserver.webhooks.client import WebhookClient
 from apiserver.webhooks.services import ServiceResolver
+from apiserver.workers import Worker
 from component_base.clock import Clock
 from component_base.rng import system_rng
 from component_base.rpc import RpcError
@@ -54,11 +55,12 @@ CONTROLLER_MANAGER_PORT, SCHEDULER_PORT = 10257, 10259
 
 
 class Assembly:
-    def __init__(self, chosen: Options, clock: Clock) -> None:
+    def __init__(self, chosen: Options, clock: Clock, worker: Worker | None = None) -> None:
         """Raises ValueError or OSError with a sentence for flags and files that cannot work."""
         values = chosen.values
         self._chosen = chosen
         self._clock = clock
+        self._worker = worker or Worker()
         self.ready = asyncio.Event()
         self._stopping = False
         rng = system_rng()
@@ -107,7 +109,7 @@ class Assembly:
         discovery = Discovery(self.catalog, external, self._aggregation.discovery)
         openapi = OpenApi(self.catalog, app.VERSION["gitVersion"], self._aggregation.openapi)
         folder = Path(values["log-dir"])
-        shell = app.Shell(self.catalog, discovery, openapi, self.health, signed.documents, folder)
+        shell = app.Shell(self.catalog, discovery, openapi, self.health, signed.documents, folder, self._worker)
         limits = Limits(
             values["max-requests-inflight"], values["max-mutating-requests-inflight"], values["request-timeout"]
         )
@@ -149,7 +151,7 @@ class Assembly:
         running += self._aggregation.start()
         running += self._flows.start(self.ready)
         running.append(spawn(self._keeper.run(), "keep CustomResourceDefinitions"))
-        if interval := self._chosen.values["etcd-compaction-interval"]:
+        if self._worker.is_first and (interval := self._chosen.values["etcd-compaction-interval"]):
             running.append(spawn(compact_for_ever(self._etcd, self._clock, interval), "compact the store"))
         return running
 
@@ -162,13 +164,15 @@ class Assembly:
             try:
                 await bootstrap.run(self._chosen.values, self.objects)
                 await self._services.start()
-                await self._kubernetes.publish(port)
+                if self._worker.is_first:
+                    await self._kubernetes.publish(port)
                 break
             except* Exception as group:  # noqa: BLE001 - a cluster without its roles is of no use: never give up
                 log.warning("creating the cluster's own objects: %s; trying again", group.exceptions[0])
             await self._clock.sleep(BOOTSTRAP_RETRY_SECONDS)
         self.ready.set()
-        await self._kubernetes.keep(port)
+        if self._worker.is_first:
+            await self._kubernetes.keep(port)
 
     def stopping(self) -> None:
         self._stopping = True

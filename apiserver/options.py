@@ -40,6 +40,7 @@ def _serving(flags: FlagSet) -> None:
     flags.string("tls-cert-file", "", "PEM certificate to serve with", required=True)
     flags.string("tls-private-key-file", "", "PEM key of --tls-cert-file", required=True)
     flags.boolean("enable-priority-and-fairness", True, "queue requests by FlowSchemas and priority levels")
+    flags.integer("workers", 1, "processes that serve the port together", minimum=1)
     flags.integer("max-requests-inflight", 400, "reads at a time; with priorities, seats for all together", minimum=0)
     flags.integer("max-mutating-requests-inflight", 200, "writes at a time; with priorities, more seats", minimum=0)
     flags.duration("request-timeout", 60, "how long a request may take, watches and connections aside")

@@ -13,17 +13,21 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
 from apimachinery import errors
+from apiserver import worker_metrics
 from apiserver.app import VERSION
 from apiserver.endpoints.exchange import NO_PAGE
 from apiserver.health import Health
 from apiserver.registry.catalog import Catalog
 from apiserver.tokens.documents import Document
+from apiserver.workers import Worker
 from component_base import metrics
 
 _PLAIN_PATHS = ("/healthz", "/livez", "/readyz", "/logs", "/metrics", "/openapi/v2", "/openapi/v3", "/version")
 
 
-def build(catalog: Catalog, health: Health, documents: Mapping[str, Document], log_folder: Path) -> FastAPI:
+def build(
+    catalog: Catalog, health: Health, documents: Mapping[str, Document], log_folder: Path, worker: Worker
+) -> FastAPI:
     app = FastAPI(title="Kubernetes", version=VERSION["gitVersion"], docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.exception_handler(404)
@@ -39,8 +43,8 @@ def build(catalog: Catalog, health: Health, documents: Mapping[str, Document], l
         return Response(body, media_type="application/json")
 
     @app.get("/metrics")
-    def exposition() -> Response:
-        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+    async def exposition() -> Response:
+        return Response(await worker_metrics.exposition(worker), media_type=metrics.CONTENT_TYPE)
 
     _add_logs(app, log_folder)
     return app

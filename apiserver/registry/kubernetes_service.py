@@ -1,11 +1,14 @@
 """Service default/kubernetes, and its endpoints: the addresses of all apiservers that are alive.
 
 Each apiserver keeps a key under a lease; what is there becomes Endpoints and EndpointSlice. Renewing a lease writes
-nothing, and the objects are only written when the set of addresses changes.
+nothing, and the objects are only written when the set of addresses changes: the store tells everybody of keys that
+come, and of those that go with their apiserver's lease.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 import logging
 from typing import Any
@@ -24,8 +27,9 @@ JSON = dict[str, Any]
 log = logging.getLogger(__name__)
 NAMESPACE, NAME = "default", "kubernetes"
 PREFIX = "/registry/masterleases/"
-LEASE_SECONDS = 60
-RENEW_SECONDS = 20.0
+#: An apiserver that has died is listed for so long; upstream's time.
+LEASE_SECONDS = 15
+RENEW_SECONDS = 5.0
 
 
 class KubernetesService:
@@ -49,6 +53,13 @@ class KubernetesService:
 
     async def keep(self, port: int) -> None:
         """For ever."""
+        if not self._keeps:
+            return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_lease(port))
+            group.create_task(self._follow(port))
+
+    async def _keep_lease(self, port: int) -> None:
         while self._keeps:
             await self._clock.sleep(RENEW_SECONDS)
             try:
@@ -57,12 +68,26 @@ class KubernetesService:
             except (RpcError, StatusError) as error:
                 log.warning("the endpoints of the kubernetes Service: %s", error)
 
+    async def _follow(self, port: int) -> None:
+        """React at once to others that come and go."""
+        prefix = PREFIX.encode()
+        while True:
+            try:
+                async with contextlib.aclosing(self._etcd.watch(prefix, prefix_end(prefix))) as changes:
+                    async for change in changes:
+                        if change.events:
+                            await self._reconcile(port)
+            except (RpcError, StatusError) as error:
+                log.info("following the addresses of apiservers: %s", error)
+            await self._clock.sleep(RENEW_SECONDS)
+
     async def withdraw(self) -> None:
         """Leave the set; the last one's endpoints stay, for clients that wait for its return."""
         if not self._lease:
             return
+        lease, self._lease, self._keeps = self._lease, 0, False
         try:
-            await self._etcd.lease_revoke(self._lease)
+            await self._etcd.lease_revoke(lease)
         except RpcError as error:
             log.debug("the lease of this apiserver's address is left to expire: %s", error)
 
@@ -90,6 +115,8 @@ class KubernetesService:
         await self._objects.update_raw(info, "", NAME, lambda current: with_ready(current, now))
 
     async def _renew(self) -> None:
+        if not self._keeps:
+            return
         if self._lease and await self._etcd.lease_keepalive(self._lease) > 0:
             return
         self._lease = (await self._etcd.lease_grant(LEASE_SECONDS)).id
@@ -99,6 +126,8 @@ class KubernetesService:
         prefix = PREFIX.encode()
         found = await self._etcd.range(prefix, prefix_end(prefix), keys_only=True)
         addresses = sorted(kv.key.decode()[len(PREFIX) :] for kv in found.kvs)
+        if not addresses:
+            return
         family = FAMILIES[self._ranges[0].version]
         await self._put("v1", "endpoints", endpoints(addresses, port))
         await self._put("discovery.k8s.io/v1", "endpointslices", endpoint_slice(addresses, port, family))

@@ -9,6 +9,7 @@ from apiserver.aggregation.backends import Backend
 from apiserver.aggregation.transport import BackendTransport, Unreachable
 from apiserver.endpoints.exchange import Exchange
 from apiserver.proxy import forward, splice
+from apiserver.proxy.presence import while_present
 from apiserver.proxy.target import Target
 from apiserver.webhooks.failures import describe
 from apiserver.webhooks.services import Address
@@ -54,7 +55,7 @@ class Forwarder:
             raise Unreachable(describe(error, address.authority, backend.server_name)) from error
         exchange.started, exchange.status = True, response.status_code
         try:
-            await forward.relay(response, exchange.send)
+            await while_present(exchange.receive, forward.relay(response, exchange.send))
         finally:
             await response.aclose()
 

@@ -1,4 +1,4 @@
-"""The FlowSchemas and priority levels of upstream, as objects that everybody may change: `flowcontrol/` goes by them."""
+"""The FlowSchemas and priority levels of upstream, as objects that anybody may change; `flowcontrol/` obeys them."""
 
 from __future__ import annotations
 

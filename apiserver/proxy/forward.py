@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 
 from apiserver.ports import Receive, Scope, Send
+from apiserver.proxy.presence import while_present
 from apiserver.proxy.rewriting import Links, Page, Unpacked
 from apiserver.proxy.splice import forwarded
 from apiserver.proxy.target import Target
@@ -39,7 +40,8 @@ async def forward(
     except httpx.TransportError as error:
         raise dial_failed(target, error) from error
     try:
-        await relay(response, send, _links(target, scope, prefix) if prefix else None)
+        links = _links(target, scope, prefix) if prefix else None
+        await while_present(receive, relay(response, send, links))
     finally:
         await response.aclose()
 

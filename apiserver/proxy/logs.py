@@ -12,6 +12,7 @@ from apimachinery import errors, timestamps
 from apimachinery.fields import FieldError, Path, forbidden, invalid, not_supported
 from apiserver.messages import BASE64, BINARY, MessageAnswer, wants_messages
 from apiserver.ports import Call, Receive, Scope, Send
+from apiserver.proxy.presence import while_present
 from apiserver.proxy.target import Locator, choose_container
 from apiserver.proxy.transport import Transport, dial_failed
 
@@ -28,7 +29,8 @@ class Logs:
     async def __call__(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "GET":
             raise errors.method_not_allowed()
-        if wants_messages(scope):
+        in_messages = wants_messages(scope)
+        if in_messages:
             send = MessageAnswer(scope, (BINARY, BASE64)).send
         query = kubelet_query(call.name, call.query)
         asked = dict(reversed(call.query))
@@ -53,7 +55,8 @@ class Logs:
             if not 200 <= response.status_code <= 206:
                 raise await refusal(response, call.name)
             await start(send)
-            await _pump(response, send)
+            pumping = _pump(response, send)
+            await (pumping if in_messages else while_present(receive, pumping))
         except ConnectionError:
             pass  # the client has left
         finally:

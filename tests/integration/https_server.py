@@ -9,7 +9,7 @@ import json
 import ssl
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -37,20 +37,24 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
+    """With `pieces` the body is sent as chunks, each when the iterator gives it."""
+
     status: int = 200
     body: JSON | bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    pieces: Iterable[bytes] | None = None
 
 
 class HttpsServer:
-    """`requests` holds everything that came; `release` lets answers go that wait for it."""
+    """`requests` holds everything that came, `ended` the numbers of connections that are closed."""
 
     def __init__(self, answer: Callable[[Request], Answer], dns: Sequence[str] = ()) -> None:
         self.requests: list[Request] = []
+        self.ended: list[int] = []
         authority = CertificateAuthority.create("test-webhooks")
         self.authority = authority.certificate_pem
         pair = authority.issue("server", dns=list(dns), ips=["127.0.0.1"], usages=Usage.SERVER)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self.requests, answer))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self.requests, self.ended, answer))
         self._server.daemon_threads = True
         with tempfile.TemporaryDirectory() as folder:
             certificate, key = Path(folder) / "c", Path(folder) / "k"
@@ -72,7 +76,9 @@ class HttpsServer:
         self._thread.join()
 
 
-def _handler(requests: list[Request], answer: Callable[[Request], Answer]) -> type[BaseHTTPRequestHandler]:
+def _handler(
+    requests: list[Request], ended: list[int], answer: Callable[[Request], Answer]
+) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -87,7 +93,13 @@ def _handler(requests: list[Request], answer: Callable[[Request], Answer]) -> ty
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = Request(self.command, self.path, headers, body, self.client_address[1])
             requests.append(request)
+            if "upgrade" in headers:
+                self._echo(headers["upgrade"])
+                return
             reply = answer(request)
+            if reply.pieces is not None:
+                self._stream(reply)
+                return
             data = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
             self.send_response(reply.status)
             for name, value in {"content-type": "application/json", **reply.headers}.items():
@@ -95,6 +107,29 @@ def _handler(requests: list[Request], answer: Callable[[Request], Answer]) -> ty
             self.send_header("content-length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
+
+        def _stream(self, reply: Answer) -> None:
+            self.send_response(reply.status)
+            self.send_header("content-type", "application/json")
+            self.send_header("transfer-encoding", "chunked")
+            self.end_headers()
+            for piece in reply.pieces or ():
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            self.wfile.write(b"0\r\n\r\n")
+
+        def finish(self) -> None:
+            super().finish()
+            ended.append(self.client_address[1])
+
+        def _echo(self, protocol: str) -> None:
+            """Upgraded connections get back what they send, line by line."""
+            self.send_response(101)
+            self.send_header("connection", "Upgrade")
+            self.send_header("upgrade", protocol)
+            self.end_headers()
+            while line := self.rfile.readline():
+                self.wfile.write(line)
+            self.close_connection = True
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _do
 

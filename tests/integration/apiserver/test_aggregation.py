@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,6 +25,24 @@ V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 SECONDS = 20.0
 
 
+go_on = threading.Event()
+
+
+def two_pieces() -> Iterator[bytes]:
+    """The second is sent only after the test has seen the first."""
+    yield b'{"n":1}\n'
+    go_on.wait(30)
+    yield b'{"n":2}\n'
+
+
+def beats() -> Iterator[bytes]:
+    """Until nobody reads them; the end of the test's patience ends them too."""
+    end = time.monotonic() + 2 * SECONDS
+    while time.monotonic() < end:
+        yield b"{}\n"
+        time.sleep(0.05)
+
+
 def extension(request: Request) -> Answer:
     """A small server of one kind, with nothing but legacy discovery."""
     path = request.path.partition("?")[0]
@@ -38,6 +58,10 @@ def extension(request: Request) -> Answer:
         return Answer(
             200, {"swagger": "2.0", "paths": {f"{ROOT}/flunders": item, "/x": {}}, "definitions": definitions}
         )
+    if path == f"{ROOT}/stream":
+        return Answer(pieces=two_pieces())
+    if path == f"{ROOT}/beats":
+        return Answer(pieces=beats())
     if path.startswith(f"{ROOT}/"):
         return Answer(418 if request.method == "DELETE" else 200, {"method": request.method, "path": request.path})
     return Answer(404, {"kind": "Status", "status": "Failure", "code": 404})
@@ -102,6 +126,42 @@ def test_requests_go_to_the_other_server(server: ApiServer, api: httpx.Client, o
         assert refused.status_code == 403
         assert 'flunders.wardle.example.com is forbidden: User "nobody" cannot list' in refused.json()["message"]
     assert len(other.requests) == count
+
+
+def test_streams_come_piece_by_piece(api: httpx.Client, other: HttpsServer) -> None:
+    del other
+    with api.stream("GET", f"{ROOT}/stream?watch=1") as answer:
+        pieces = answer.iter_raw()
+        assert next(pieces) == b'{"n":1}\n'
+        go_on.set()
+        assert next(pieces) == b'{"n":2}\n'
+
+
+def test_a_client_that_leaves_takes_the_connection_along(api: httpx.Client, other: HttpsServer) -> None:
+    with api.stream("GET", f"{ROOT}/beats?watch=1") as answer:
+        assert next(answer.iter_raw()).startswith(b"{}")
+        connection = other.requests[-1].connection
+        assert connection not in other.ended
+    until(lambda: connection in other.ended)
+
+
+def test_connections_are_upgraded(server: ApiServer, api: httpx.Client, other: HttpsServer) -> None:
+    del api
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    with (
+        socket.create_connection(address) as plain,
+        server.tls().wrap_socket(plain, server_hostname="localhost") as tls,
+    ):
+        tls.settimeout(20)
+        head = f"GET {ROOT}/x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+        tls.sendall(head.encode())
+        reader = tls.makefile("rb")
+        assert reader.readline() == b"HTTP/1.1 101 Switching Protocols\r\n"
+        while reader.readline().strip():
+            pass
+        tls.sendall(b"hello\n")
+        assert reader.readline() == b"hello\n"
+    assert other.requests[-1].headers["x-remote-user"] == "admin"
 
 
 def test_discovery_and_openapi_name_it(api: httpx.Client, other: HttpsServer) -> None:

@@ -90,10 +90,10 @@ def _message(status: cri.ContainerStatus) -> str:
     fall_back = status.annotations.get(labels.MESSAGE_POLICY) == "FallbackToLogsOnError"
     if not own and fall_back and status.exit_code != 0 and status.log_path:
         text = _tail(Path(status.log_path), LOG_MESSAGE_LIMIT * 2, head=False)
-        # CRI log lines are `time stream tag text`.
-        lines = [line.split(" ", 3)[3] for line in text.splitlines() if line.count(" ") >= 3]
-        own = "\n".join(lines[-LOG_MESSAGE_LINES:])[-LOG_MESSAGE_LIMIT:]
-        own = own + "\n" if own else own
+        # CRI log lines are `time stream tag text`; of one that is tagged P the end is yet to come, or never came.
+        lines = [line.split(" ", 3)[2:] for line in text.splitlines() if line.count(" ") >= 3]
+        said = [piece if tag.startswith("P") else f"{piece}\n" for tag, piece in lines[-LOG_MESSAGE_LINES:]]
+        own = "".join(said)[-LOG_MESSAGE_LIMIT:]
     if own and status.message:
         return f"{status.message}: {own}"
     return own or status.message

@@ -32,6 +32,8 @@ from apimachinery.schema.nodes import (
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_TIME = datetime(1, 1, 1, tzinfo=UTC)
+"""Go's zero time, which JSON writes as null."""
 _PACKABLE = (IntegerNode, BooleanNode)
 PREFIX = b"k8s\0"
 
@@ -186,7 +188,7 @@ def _time(seconds: int, nanos: int, micro: bool) -> str | None:
         moment = _EPOCH + timedelta(seconds=seconds, microseconds=nanos // 1000)
     except OverflowError:
         raise WireError("time out of range") from None
-    if moment.year == 1:
+    if moment == _NO_TIME:
         return None
     text = moment.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
     return f"{text}.{moment.microsecond:06}Z" if micro else f"{text}Z"

@@ -80,6 +80,12 @@ OTHERS: list[dict[str, Any]] = [
         },
         "status": {"acceptedNames": {"plural": "", "kind": ""}},
     },
+    {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"creationTimestamp": "0001-01-01T00:00:01Z"},
+        "spec": {"renewTime": "0001-01-01T00:00:02.000000Z"},
+    },
     {"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "code": 404, "details": {"name": "x"}},
 ]
 

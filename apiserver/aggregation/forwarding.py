@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+from typing import Any
+
 import httpx
 
 from apimachinery.errors import StatusError
@@ -32,6 +35,8 @@ class Forwarder:
         except StatusError:
             await refuse(exchange, "service unavailable")
             return
+        if exchange.on_begin is not None:
+            exchange.on_begin()  # a watch is the other server's work from here on
         try:
             if exchange.scope.get("extensions", {}).get("skiff.upgrade") is not None:
                 await self._upgrade(backend, address, exchange)
@@ -54,8 +59,14 @@ class Forwarder:
         except (httpx.TransportError, OSError) as error:
             raise Unreachable(describe(error, address.authority, backend.server_name)) from error
         exchange.started, exchange.status = True, response.status_code
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *exchange.marks]
+            await exchange.send(message)
+
         try:
-            await while_present(exchange.receive, forward.relay(response, exchange.send))
+            await while_present(exchange.receive, forward.relay(response, send))
         finally:
             await response.aclose()
 

@@ -31,13 +31,13 @@ class Gate:
     """`enter`, `wait` unless the ticket may begin, `leave`. Costs a few microseconds where nobody waits."""
 
     def __init__(self, configuration: Configuration, clock: Clock, request_seconds: float, sizes: Sizes) -> None:
-        self._configuration = configuration
+        self.configuration = configuration
         self._clock = clock
         self._patience = min(MAX_WAIT_SECONDS, request_seconds * WAIT_FRACTION)
         self._sizes = sizes
 
     def flow(self, exchange: Exchange) -> Flow:
-        flow = self._configuration.flow(exchange.user, exchange.target)
+        flow = self.configuration.flow(exchange.user, exchange.target)
         exchange.marks = flow.marks
         return flow
 

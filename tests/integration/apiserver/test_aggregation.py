@@ -113,6 +113,7 @@ def api_service(namespace: str, server: HttpsServer) -> JSON:
 def test_requests_go_to_the_other_server(server: ApiServer, api: httpx.Client, other: HttpsServer) -> None:
     found = api.get(f"{ROOT}/namespaces/a/flunders/f?x=%2F&y", headers={"authorization": "Bearer secret"})
     assert found.json() == {"method": "GET", "path": f"{ROOT}/namespaces/a/flunders/f?x=%2F&y"}
+    assert found.headers["x-kubernetes-pf-flowschema-uid"]
     sent = other.requests[-1]
     assert sent.headers["x-remote-user"] == "admin"
     assert sent.headers["x-remote-group"] == "system:authenticated"  # the last of several with this name

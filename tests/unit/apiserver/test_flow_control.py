@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -11,13 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apiserver.bootstrap.flow_control import flow_schemas, priority_levels
+from apiserver.endpoints.exchange import Exchange
 from apiserver.endpoints.path import parse
 from apiserver.flowcontrol import allocation
 from apiserver.flowcontrol.configuration import Configuration
+from apiserver.flowcontrol.gate import Busy, Gate, InFlight
 from apiserver.flowcontrol.keeping import with_condition
 from apiserver.flowcontrol.queues import CONCURRENCY_LIMIT, QUEUE_FULL, Level, Refused, Shape, Ticket, hand_of
 from apiserver.flowcontrol.schemas import Digest, compiled, in_order
 from apiserver.ports import User
+from component_base.clock import ManualClock
 from tests.unit.apiserver.memory_objects import MemoryObjects
 
 SHAPE = Shape(queues=8, hand=2, length=4)
@@ -230,6 +234,82 @@ def test_idle_levels_lend_to_busy_ones() -> None:
     wishes["exempt"] = allocation.Wish(500, 500.0)  # what those use who never wait is missing to the others
     pressed = allocation.current(600, levels, seats, wishes)
     assert pressed == {name: seats[name].least for name in pressed}
+
+
+def test_without_priorities_reads_and_writes_are_counted() -> None:
+    limits = InFlight(1, 1)
+    leave = limits.enter(False, False)
+    with pytest.raises(Busy):
+        limits.enter(False, False)
+    limits.enter(True, False)
+    limits.enter(False, True)()  # administrators always get through
+    leave()
+    limits.enter(False, False)
+    unlimited = InFlight(0, 0)
+    for _ in range(1000):
+        unlimited.enter(True, False)
+
+
+def gate_and_objects() -> tuple[Gate, ManualClock]:
+    objects, clock = MemoryObjects(), ManualClock()
+    stored(objects)
+    return Gate(Configuration(objects, 600, clock.monotonic), clock, 60.0, lambda exchange: 350_000), clock
+
+
+def exchange_of(path: str, query: bytes = b"") -> Exchange:
+    async def nothing(*_: object) -> Any:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": query}
+    made = Exchange(scope, nothing, nothing)
+    made.user = User("u", AUTHENTICATED)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "seats"),
+    [
+        ("/api/v1/pods", b"", 4),
+        ("/api/v1/namespaces/a/pods/p", b"", 1),
+        ("/api/v1/pods", b"fieldSelector=metadata.name%3Dx", 1),
+        ("/api/v1/pods", b"watch=1", 4),
+        ("/api/v1/pods", b"watch=1&resourceVersion=7", 1),
+        ("/api/v1/pods", b"watch=1&resourceVersion=7&sendInitialEvents=true", 4),
+        ("/version", b"", 1),
+    ],
+)
+def test_long_lists_take_more_seats(path: str, query: bytes, seats: int) -> None:
+    gate, _ = gate_and_objects()
+    exchange = exchange_of(path, query)
+    ticket = gate.enter(gate.flow(exchange), exchange)
+    assert ticket.seats == seats
+
+
+async def test_who_waits_too_long_is_refused_and_who_is_called_goes_on() -> None:
+    gate, clock = gate_and_objects()
+    exchange = exchange_of("/api/v1/namespaces/a/pods/p")
+    flow = gate.flow(exchange)
+    assert flow.level.limit is not None
+    running = [gate.enter(flow, exchange) for _ in range(flow.level.limit)]
+    next_one = gate.enter(flow, exchange)
+    assert next_one.state == Ticket.WAITING
+    waiting = asyncio.ensure_future(gate.wait(flow, next_one))
+    await asyncio.sleep(0)
+    gate.leave(flow, running[0])
+    await waiting
+    assert next_one.state == Ticket.EXECUTING
+    given_up = gate.enter(flow, exchange)
+    waiting = asyncio.ensure_future(gate.wait(flow, given_up))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert (given_up.state, flow.level.waiting) == (Ticket.DONE, 0)
+    impatient = Gate(gate.configuration, clock, 0.04, lambda exchange: 0)
+    late = impatient.enter(flow, exchange)
+    with pytest.raises(Busy):
+        await impatient.wait(flow, late)
+    assert flow.counts.rejected == {"time-out": 1}
 
 
 def stored(objects: MemoryObjects) -> None:

@@ -18,6 +18,7 @@ from component_base.tasks import run_service
 from etcd_raft import settings as command_line
 from etcd_raft.assembly import Assembly, StartError
 from etcd_raft.compaction import Schedule, compact_for_ever
+from etcd_raft.corruption import CorruptionWatch
 from etcd_raft.logdisk import StoppedError
 from etcd_raft.machine import CORRUPT, NOSPACE, StoreMachine
 from etcd_raft.ports import Refusal
@@ -52,12 +53,16 @@ async def run(settings: Settings, stop: asyncio.Event) -> int:
     try:
         await assembly.open()
         limits = _limits(settings)
-        hosted = services(assembly.node, machine, clock, rng, limits)
+        hosted = services(assembly.node, machine, clock, rng, limits, assembly.questions)
         assembly.metrics.registry.register(StoreCollector(machine, limits))
+        corruption = CorruptionWatch(
+            assembly.node, machine, assembly.questions, clock, settings.corruption_check_seconds
+        )
         async with asyncio.TaskGroup() as group:
             await assembly.listen(hosted, lambda: [ALARM_NAMES[kind] for _, kind in sorted(machine.alarms)])
             group.create_task(assembly.node.run(), name="node")
-            group.create_task(_announce(assembly), name="announce")
+            group.create_task(_announce(assembly, corruption), name="announce")
+            group.create_task(corruption.run(), name="comparing members")
             group.create_task(compact_for_ever(assembly.node, machine, clock, _schedule(settings)), name="compaction")
             group.create_task(_until_stopped(assembly, stop), name="stop")
     except* StartError as problems:
@@ -82,8 +87,8 @@ async def _until_stopped(assembly: Assembly, stop: asyncio.Event) -> None:
     raise _Stopped
 
 
-async def _announce(assembly: Assembly) -> None:
-    """One line, once this member has applied all that was committed when it started."""
+async def _announce(assembly: Assembly, corruption: CorruptionWatch) -> None:
+    """One line, once this member has applied all that was committed when it started. Raises StoppedError."""
     node, settings = assembly.node, assembly.settings
     while True:
         try:
@@ -94,6 +99,12 @@ async def _announce(assembly: Assembly) -> None:
                 return
             log.info("waiting for a leader: %d members, this one is %x", len(node.members()), node.member_id)
             await assembly.clock.sleep(settings.heartbeat_seconds)
+    if settings.checks_at_start and (others := await corruption.differing()):
+        names = ", ".join(f"{member.id:x} ({member.name})" for member in others)
+        raise StoppedError(
+            f"this member's data differ from those of {names} at the same revision; if most members agree with them, "
+            "remove this one with `etcdctl member remove` and add it anew with an empty --data-dir"
+        )
     urls = ",".join(map(str, settings.listen_client))
     log.info("ready: member %x of cluster %x serves clients at %s", node.member_id, node.cluster_id, urls)
 

@@ -18,13 +18,14 @@ from component_base import metrics
 from component_base.clock import Clock
 from component_base.http2.host import Http2Host
 from component_base.rng import Rng
-from component_base.rpc import ServerTls, Service
+from component_base.rpc import MAX_MESSAGE_BYTES, ServerTls, Service
 from etcd_raft.call_metrics import CallCollector
 from etcd_raft.founding import FoundingError, Origin, establish
 from etcd_raft.metrics import MemberMetrics
 from etcd_raft.monitoring import Monitoring
 from etcd_raft.node import NodeOptions, RaftNode
 from etcd_raft.ports import StateMachine
+from etcd_raft.questions import PeerQuestions
 from etcd_raft.raft import Message, RaftConfig, SnapshotMeta
 from etcd_raft.replica import Replica
 from etcd_raft.settings import Settings
@@ -104,6 +105,7 @@ class Assembly:
         self.node: RaftNode
         self.transport: PeerTransport
         self.monitoring: Monitoring
+        self.questions: PeerQuestions
         self._hosts: list[Http2Host] = []
         self._lock = -1
 
@@ -138,6 +140,7 @@ class Assembly:
         )
         self.node = RaftNode(replica, self.transport, self.clock, self.rng, options, self.metrics)
         self.transport.listener = self.node
+        self.questions = PeerQuestions(self.node, settings.peer_client_tls)
         self.metrics.watch(self.node)
 
     def _lock_folder(self) -> None:
@@ -168,21 +171,23 @@ class Assembly:
         handler = PeerHandler(self.node, SnapshotFiles(self.storage), self.clock, self.metrics.received)
         self.monitoring = Monitoring(self.node, metrics.exposition, alarms)
         try:
-            await self._host([peer_service(handler)], settings.listen_peer, settings.peer_tls)
-            limit = settings.max_request_bytes + GRPC_OVERHEAD_BYTES
-            clients = await self._host(client_services, settings.listen_client, settings.client_tls, limit)
+            await self._host([peer_service(handler), self.questions.service()])
+            clients = await self._host(client_services, serves_clients=True)
             self.metrics.registry.register(CallCollector(clients))
             for address in settings.listen_metrics:
                 await self.monitoring.start(address, settings.client_tls)
         except OSError as problem:
             raise StartError(str(problem)) from None
 
-    async def _host(
-        self, services: Sequence[Service], addresses: Sequence[Address], tls: ServerTls | None, limit: int = 0
-    ) -> Http2Host:
+    async def _host(self, services: Sequence[Service], serves_clients: bool = False) -> Http2Host:
+        settings, limit, http1 = self.settings, MAX_MESSAGE_BYTES, None
+        addresses, tls, allowed = settings.listen_peer, settings.peer_tls, settings.peer_allowed
+        if serves_clients:
+            addresses, tls, allowed = settings.listen_client, settings.client_tls, settings.client_allowed
+            limit, http1 = settings.max_request_bytes + GRPC_OVERHEAD_BYTES, self.monitoring.answer
         if tls is not None:
             await asyncio.to_thread(_check_tls, tls)
-        host = Http2Host(services, limit, http1=self.monitoring.answer) if limit else Http2Host(services)
+        host = Http2Host(services, limit, http1=http1, admits=allowed.admits if allowed else None)
         for address in addresses:
             await asyncio.to_thread(_check_free, address)
             host.add_listener(address.target, tls if address.is_tls else None)

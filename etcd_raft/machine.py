@@ -34,6 +34,12 @@ _AUTH: Final = rpc_pb2.DESCRIPTOR.services_by_name["Auth"]
 _PRUNE_REVISIONS: Final = 500
 
 
+#: What nobody may ask of a cluster that is known to be corrupt.
+_CHANGES: Final = frozenset(
+    kind[0] for kind in (requests.PUT, requests.DELETE_RANGE, requests.TXN, requests.COMPACT, requests.LEASE_GRANT)
+)
+
+
 class _Meta(msgspec.Struct, frozen=True, array_like=True):
     """The first item of a snapshot."""
 
@@ -80,6 +86,8 @@ class StoreMachine:
             assert entry.index > self._applied_index, "entries arrive once and in order"
             self._applied_index = entry.index
             try:
+                if self.alarms and entry.data[0] in _CHANGES and self.has_alarm(CORRUPT):
+                    raise refusals.corrupt()
                 results.append(self._handlers[entry.data[0]](entry.data[1:], entry.term, None))
             except Refusal as refusal:
                 results.append(refusal)
@@ -217,6 +225,8 @@ class StoreMachine:
         caller = Caller(request.user, request.auth_revision)
         if self.accounts.is_enabled:
             self.accounts.check_caller(caller)
+        if self.alarms and request.request[0] in _CHANGES and self.has_alarm(CORRUPT):
+            raise refusals.corrupt()
         return self._handlers[request.request[0]](request.request[1:], term, caller)
 
     def _refuse_growth(self) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from component_base.flags import FlagError, FlagSet, Values, parse_duration
 from component_base.rpc import ClientTls, ServerTls
+from etcd_raft import accepted_flags
+from etcd_raft.certificates import AllowedNames
 from etcd_raft.transport.addresses import Address, parse_url
 
 PROGRAM = "etcd_raft"
@@ -33,6 +35,8 @@ class Settings:
     client_tls: ServerTls | None
     peer_tls: ServerTls | None
     peer_client_tls: ClientTls | None
+    client_allowed: AllowedNames
+    peer_allowed: AllowedNames
     heartbeat_seconds: float
     election_ticks: int
     snapshot_count: int
@@ -44,6 +48,9 @@ class Settings:
     compaction_retention: float
     """Seconds for `periodic`, revisions for `revision`; 0 turns it off."""
     progress_notify_seconds: float
+    checks_at_start: bool
+    corruption_check_seconds: float
+    """0: members are not compared while they run."""
     pre_vote: bool
     verbosity: int
     log_format: str
@@ -71,6 +78,9 @@ def flag_set() -> FlagSet:
         flags.string(f"{prefix}key-file", "", f"key of --{prefix}cert-file")
         flags.string(f"{prefix}trusted-ca-file", "", f"authority whose {what} certificates are trusted")
         flags.boolean(f"{prefix}client-cert-auth", False, f"demand a certificate of every {what}")
+    flags.strings("client-cert-allowed-hostname", [], "clients' certificates must be good for one of these hosts")
+    flags.string("peer-cert-allowed-cn", "", "the common name that peers' certificates must have")
+    flags.strings("peer-cert-allowed-hostname", [], "peers' certificates must be good for one of these hosts")
     flags.boolean("allow-plaintext", False, "permit http:// on other than loopback addresses")
     flags.integer("heartbeat-interval", 100, "milliseconds between a leader's heartbeats", 10, 5000)
     flags.integer("election-timeout", 1000, "milliseconds of silence before an election", 50, 50000)
@@ -85,20 +95,11 @@ def flag_set() -> FlagSet:
     flags.choice("log-level", "info", ("debug", "info", "warn", "error", "panic", "fatal"), "debug says more")
     flags.choice("log-format", "text", ("text", "json", "console"), "how log lines look")
     flags.duration("watch-progress-notify-interval", 600.0, "between progress notices of idle watches that want them")
-    _add_accepted(flags)
+    flags.boolean("experimental-initial-corrupt-check", False, "compare with the other members after starting")
+    for prefix in ("", "experimental-"):
+        flags.duration(f"{prefix}corrupt-check-time", 0.0, "between the leader's comparisons of all members; 0: none")
+    accepted_flags.declare(flags)
     return flags
-
-
-def _add_accepted(flags: FlagSet) -> None:
-    """Flags that deployments of etcd set and whose effect is always on here, or not needed."""
-    for name in ("strict-reconfig-check", "initial-election-tick-advance"):
-        flags.boolean(name, True, "always on")
-    for name in ("experimental-initial-corrupt-check", "experimental-compact-hash-check-enabled"):
-        flags.boolean(name, True, "accepted: the log is always checked at start")
-    flags.duration("experimental-watch-progress-notify-interval", 0.0, "older name of --watch-progress-notify-interval")
-    flags.choice("metrics", "basic", ("basic", "extensive"), "accepted; all metrics are always there")
-    flags.choice("logger", "zap", ("zap",), "accepted")
-    flags.strings("log-outputs", ["stderr"], "accepted; lines go to stderr")
 
 
 def parse(arguments: Sequence[str] | None = None) -> Settings:
@@ -124,6 +125,7 @@ def _complain(error: FlagError) -> int:
 
 
 def _settings(values: Values) -> Settings:
+    accepted_flags.check(values)
     heartbeat, election = values["heartbeat-interval"], values["election-timeout"]
     if election < 5 * heartbeat:
         raise FlagError(f"--election-timeout: {election} ms is less than 5 times --heartbeat-interval ({heartbeat} ms)")
@@ -149,6 +151,8 @@ def _settings(values: Values) -> Settings:
         client_tls=_server_tls(values, "", client),
         peer_tls=_server_tls(values, "peer-", peer),
         peer_client_tls=_peer_client_tls(values),
+        client_allowed=_allowed(values, ""),
+        peer_allowed=_allowed(values, "peer-"),
         heartbeat_seconds=heartbeat / 1000,
         election_ticks=max(2, election // heartbeat),
         snapshot_count=values["snapshot-count"],
@@ -159,6 +163,8 @@ def _settings(values: Values) -> Settings:
         compaction_mode=values["auto-compaction-mode"],
         compaction_retention=_retention(values),
         progress_notify_seconds=notify,
+        checks_at_start=values["experimental-initial-corrupt-check"],
+        corruption_check_seconds=values["corrupt-check-time"] or values["experimental-corrupt-check-time"],
         pre_vote=values["pre-vote"],
         verbosity=4 if values["log-level"] == "debug" else 0,
         log_format="json" if values["log-format"] == "json" else "text",
@@ -232,6 +238,16 @@ def _server_tls(values: Values, prefix: str, addresses: Sequence[Address]) -> Se
         client_ca_file=_file(values, f"{prefix}trusted-ca-file") if demands else None,
         require_client_certificate=demands,
     )
+
+
+def _allowed(values: Values, prefix: str) -> AllowedNames:
+    common_name = values["peer-cert-allowed-cn"] if prefix else ""
+    hosts = values[f"{prefix or 'client-'}cert-allowed-hostname"]
+    if common_name and hosts:
+        raise FlagError("--peer-cert-allowed-cn: excludes --peer-cert-allowed-hostname; give one of them")
+    if (common_name or hosts) and not values[f"{prefix}client-cert-auth"]:
+        raise FlagError(f"--{prefix or 'client-'}cert-allowed-…: needs --{prefix}client-cert-auth to see certificates")
+    return AllowedNames(common_name, hosts)
 
 
 def _peer_client_tls(values: Values) -> ClientTls | None:

@@ -14,7 +14,7 @@ import socket
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 from google.protobuf.descriptor import MethodDescriptor
@@ -146,6 +146,11 @@ class _ServerConnection(Connection):
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self.peer_certificate = tls.getpeercert(binary_form=True)
+            if self._host.admits is not None and not self._host.admits(self.peer_certificate):
+                log.warning(
+                    "a connection from %s is refused: its certificate is not one that is admitted here", self.peer
+                )
+                cast(asyncio.Transport, transport).abort()
         self._host.connections.add(self)
         super().connection_made(transport)
 
@@ -403,10 +408,13 @@ class Http2Host:
         max_message_bytes: int = rpc.MAX_MESSAGE_BYTES,
         keepalive_seconds: float = 7200.0,
         http1: Http1 | None = None,
+        admits: Callable[[bytes | None], bool] | None = None,
     ) -> None:
+        """`admits` judges the verified certificate (DER) of each connection over TLS."""
         self.max_message_bytes = max_message_bytes
         self.keepalive_seconds = keepalive_seconds
         self.http1 = http1
+        self.admits = admits
         self.is_stopping = False
         self.connections: set[_ServerConnection] = set()
         self.methods = {

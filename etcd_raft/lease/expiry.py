@@ -54,6 +54,11 @@ class LeaseClock(TableWatcher):
     def remaining(self, lease: Lease) -> float:
         return self._deadlines[lease.id] - self._clock.monotonic()
 
+    def left(self, lease_id: int) -> float:
+        """As `remaining`, by id; negative if there is no such lease."""
+        deadline = self._deadlines.get(lease_id)
+        return -1.0 if deadline is None else max(0.0, deadline - self._clock.monotonic())
+
     def expired(self, limit: int) -> list[int]:
         """Leases whose time is over; each is named again by the next call until it is revoked."""
         now = self._clock.monotonic()

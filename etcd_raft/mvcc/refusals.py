@@ -11,6 +11,7 @@ _NOT_FOUND: Final = 5
 _EXHAUSTED: Final = 8
 _PRECONDITION: Final = 9
 _OUT_OF_RANGE: Final = 11
+_DATA_LOSS: Final = 15
 
 
 def _refusal(code: int, text: str) -> Refusal:
@@ -55,6 +56,10 @@ def duplicate_key() -> Refusal:
 
 def invalid_sort_option() -> Refusal:
     return _refusal(_INVALID, "invalid sort option")
+
+
+def corrupt() -> Refusal:
+    return _refusal(_DATA_LOSS, "corrupt cluster")
 
 
 def request_too_large() -> Refusal:

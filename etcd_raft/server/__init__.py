@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Final
 
 from component_base.clock import Clock
@@ -10,9 +11,11 @@ from component_base.rng import Rng
 from component_base.rpc import Service
 from component_base.tasks import spawn
 from etcd_raft.auth.credentials import Tokens
+from etcd_raft.corruption import hashed
 from etcd_raft.lease.expiry import LeaseClock
 from etcd_raft.machine import StoreMachine
 from etcd_raft.ports import Node
+from etcd_raft.questions import PeerQuestions
 from etcd_raft.server.access import Access, Limits
 from etcd_raft.server.auth import AuthService
 from etcd_raft.server.cluster import ClusterService
@@ -31,17 +34,27 @@ __all__ = ["Limits", "services"]
 _IDLE_SECONDS: Final = 1.0
 
 
-def services(node: Node, store: StoreMachine, clock: Clock, rng: Rng, limits: Limits | None = None) -> list[Service]:
+def services(
+    node: Node,
+    store: StoreMachine,
+    clock: Clock,
+    rng: Rng,
+    limits: Limits | None = None,
+    peers: PeerQuestions | None = None,
+) -> list[Service]:
     """Everything a member serves to clients. Call it within the running loop, before the node takes part in elections:
     it also starts the work that goes on in the background (ending leases, dropping compacted history)."""
     access = Access(node, store, limits or Limits(), Tokens(store.accounts, clock))
     leases = LeaseClock(store.leases, clock)
     Lessor(access, leases, clock)
+    if peers is not None:
+        peers.hash_answer = functools.partial(hashed, store)
+        peers.lease_answer = leases.left
     spawn(_prune(store, clock), "dropping compacted history")
     handlers: dict[str, object] = {
         "KV": KvService(access),
         "Watch": WatchService(access, clock),
-        "Lease": LeaseService(access, leases, rng),
+        "Lease": LeaseService(access, leases, rng, peers),
         "Maintenance": MaintenanceService(access),
         "Cluster": ClusterService(access),
         "Auth": AuthService(access, rng),

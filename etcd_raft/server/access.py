@@ -12,7 +12,7 @@ from etcd_raft import requests
 from etcd_raft.auth.accounts import Caller
 from etcd_raft.auth.credentials import Tokens
 from etcd_raft.auth.refusals import refused
-from etcd_raft.machine import NOSPACE, StoreMachine
+from etcd_raft.machine import CORRUPT, NOSPACE, StoreMachine
 from etcd_raft.mvcc import refusals
 from etcd_raft.mvcc.transaction import Reply
 from etcd_raft.mvcc.wire import number, sized
@@ -106,6 +106,10 @@ class Access:
         """Propose for a client, and encode the whole response."""
         reply = await self.propose(data, context)
         return self.header(reply.revision) + reply.body
+
+    def refuse_if_corrupt(self) -> None:
+        if self.store.alarms and self.store.has_alarm(CORRUPT):
+            raise refusals.corrupt()
 
     async def refuse_beyond_quota(self, size: int) -> None:
         """Raise the alarm on the first request that no longer fits; from then on all members refuse to grow."""

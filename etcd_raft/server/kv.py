@@ -32,6 +32,7 @@ class KvService:
         store = self.access.store
         if store.accounts.is_enabled:
             check_range_access(store.accounts, self.access.caller(context), request)
+        self.access.refuse_if_corrupt()
         check_revision(store.space, request.revision)
         return self.access.header() + range_body(store.space, request)
 
@@ -85,6 +86,7 @@ class KvService:
         if is_read_only(request):
             if not is_serializable(request):
                 await self.access.node.read_index()
+            self.access.refuse_if_corrupt()
             store = self.access.store
             if store.accounts.is_enabled:
                 check_txn_access(store.accounts, store.leases, self.access.caller(context), request)

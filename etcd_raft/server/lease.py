@@ -17,6 +17,7 @@ from etcd_raft.lease.expiry import CHECKPOINT_SECONDS, LeaseClock
 from etcd_raft.lease.table import Lease
 from etcd_raft.mvcc import refusals
 from etcd_raft.ports import Refusal
+from etcd_raft.questions import PeerQuestions
 from etcd_raft.server.access import Access, rpc_error, unary
 from skiff_pb.etcd import rpc_pb2
 
@@ -30,8 +31,11 @@ _NOT_FOUND: Final = 5
 
 
 class LeaseService:
-    def __init__(self, access: Access, leases: LeaseClock, rng: Rng) -> None:
+    """`peers` lets a follower ask the leader, whose clock is the one that counts."""
+
+    def __init__(self, access: Access, leases: LeaseClock, rng: Rng, peers: PeerQuestions | None = None) -> None:
         self.access = access
+        self._peers = peers
         self._clock = leases
         self._rng = rng
 
@@ -90,10 +94,13 @@ class LeaseService:
         accounts = self.access.store.accounts
         if accounts.is_enabled:
             check_lease_read(accounts, self.access.caller(context), lease)
+        left = self._clock.remaining(lease)
+        if self._peers is not None and not self.access.node.is_leader:
+            left = await self._peers.lease_at_leader(lease.id)
         return rpc_pb2.LeaseTimeToLiveResponse(
             header=self.access.header_message(),
             ID=lease.id,
-            TTL=max(0, int(self._clock.remaining(lease))),
+            TTL=max(0, int(left)),
             grantedTTL=lease.ttl,
             keys=sorted(lease.keys) if request.keys else (),
         )

@@ -11,8 +11,7 @@ from component_base.rpc import CallContext
 from etcd_raft import requests
 from etcd_raft.auth.refusals import refused
 from etcd_raft.backup.contents import Image
-from etcd_raft.mvcc import refusals
-from etcd_raft.mvcc.hashing import hash_steps
+from etcd_raft.corruption import hashed
 from etcd_raft.ports import Refusal, StatusCode, precondition
 from etcd_raft.server.access import Access, check_member, rpc_error, unary
 from skiff_pb.etcd import rpc_pb2
@@ -83,35 +82,19 @@ class MaintenanceService:
     @unary
     async def hash(self, request: rpc_pb2.HashRequest, context: CallContext) -> rpc_pb2.HashResponse:
         self.access.check_admin(context)
-        crc = await self._hash(self.access.store.space.revision)
-        return rpc_pb2.HashResponse(header=self._header(), hash=crc)
+        found = await hashed(self.access.store)
+        return rpc_pb2.HashResponse(header=self._header(), hash=found.hash)
 
     @unary
     async def hash_kv(self, request: rpc_pb2.HashKVRequest, context: CallContext) -> rpc_pb2.HashKVResponse:
         self.access.check_admin(context)
-        space = self.access.store.space
-        revision = request.revision or space.revision
-        if revision > space.revision:
-            raise refusals.future_revision()
-        if revision < space.compacted:
-            raise refusals.compacted()
-        compacted = space.compacted
-        crc = await self._hash(revision)
+        found = await hashed(self.access.store, request.revision)
         return rpc_pb2.HashKVResponse(
-            header=self._header(), hash=crc, compact_revision=compacted or -1, hash_revision=revision
+            header=self._header(),
+            hash=found.hash,
+            compact_revision=found.compact_revision or -1,
+            hash_revision=found.revision,
         )
-
-    async def _hash(self, revision: int) -> int:
-        space = self.access.store.space
-        space.pin()
-        steps = list[int]()
-        try:
-            for crc in hash_steps(space, revision):
-                steps.append(crc)
-                await asyncio.sleep(0)
-        finally:
-            space.unpin()
-        return steps[-1]
 
     async def snapshot(
         self, request: rpc_pb2.SnapshotRequest, context: CallContext

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18skiff_pb/raft/peer.proto\x12\nskiff.raft\"y\n\x08\x45nvelope\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x0e\n\x06sender\x18\x02 \x01(\x04\x12\x10\n\x08receiver\x18\x03 \x01(\x04\x12\x10\n\x08messages\x18\x04 \x03(\x0c\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\x13\n\x0bsender_urls\x18\x06 \x03(\t\"\x1b\n\x07Receipt\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"x\n\x0cSnapshotPart\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x0e\n\x06sender\x18\x02 \x01(\x04\x12\x10\n\x08receiver\x18\x03 \x01(\x04\x12\x0f\n\x07message\x18\x04 \x01(\x0c\x12\x12\n\nmembership\x18\x05 \x01(\x0c\x12\r\n\x05\x63hunk\x18\x06 \x01(\x0c\"\x11\n\x0fSnapshotReceipt\"\x10\n\x0eMembersRequest\"b\n\nPeerMember\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpeer_urls\x18\x03 \x03(\t\x12\x13\n\x0b\x63lient_urls\x18\x04 \x03(\t\x12\x12\n\nis_learner\x18\x05 \x01(\x08\"^\n\x0cMembersReply\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x11\n\tmember_id\x18\x02 \x01(\x04\x12\'\n\x07members\x18\x03 \x03(\x0b\x32\x16.skiff.raft.PeerMember\"#\n\x0ePromoteRequest\x12\x11\n\tmember_id\x18\x01 \x01(\x04\"\x0e\n\x0cPromoteReply2\x8f\x02\n\x04Peer\x12\x39\n\x08\x45xchange\x12\x14.skiff.raft.Envelope\x1a\x13.skiff.raft.Receipt(\x01\x30\x01\x12J\n\x0fInstallSnapshot\x12\x18.skiff.raft.SnapshotPart\x1a\x1b.skiff.raft.SnapshotReceipt(\x01\x12?\n\x07Members\x12\x1a.skiff.raft.MembersRequest\x1a\x18.skiff.raft.MembersReply\x12?\n\x07Promote\x12\x1a.skiff.raft.PromoteRequest\x1a\x18.skiff.raft.PromoteReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18skiff_pb/raft/peer.proto\x12\nskiff.raft\"y\n\x08\x45nvelope\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x0e\n\x06sender\x18\x02 \x01(\x04\x12\x10\n\x08receiver\x18\x03 \x01(\x04\x12\x10\n\x08messages\x18\x04 \x03(\x0c\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\x13\n\x0bsender_urls\x18\x06 \x03(\t\"\x1b\n\x07Receipt\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"x\n\x0cSnapshotPart\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x0e\n\x06sender\x18\x02 \x01(\x04\x12\x10\n\x08receiver\x18\x03 \x01(\x04\x12\x0f\n\x07message\x18\x04 \x01(\x0c\x12\x12\n\nmembership\x18\x05 \x01(\x0c\x12\r\n\x05\x63hunk\x18\x06 \x01(\x0c\"\x11\n\x0fSnapshotReceipt\"\x10\n\x0eMembersRequest\"b\n\nPeerMember\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpeer_urls\x18\x03 \x03(\t\x12\x13\n\x0b\x63lient_urls\x18\x04 \x03(\t\x12\x12\n\nis_learner\x18\x05 \x01(\x08\"^\n\x0cMembersReply\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x11\n\tmember_id\x18\x02 \x01(\x04\x12\'\n\x07members\x18\x03 \x03(\x0b\x32\x16.skiff.raft.PeerMember\"#\n\x0ePromoteRequest\x12\x11\n\tmember_id\x18\x01 \x01(\x04\"\x0e\n\x0cPromoteReply\"\x1f\n\x0bHashRequest\x12\x10\n\x08revision\x18\x01 \x01(\x03\"E\n\tHashReply\x12\x0c\n\x04hash\x18\x01 \x01(\r\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x18\n\x10\x63ompact_revision\x18\x03 \x01(\x03\"\x1a\n\x0cLeaseRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"\x1f\n\nLeaseReply\x12\x11\n\tremaining\x18\x01 \x01(\x01\x32\x8f\x02\n\x04Peer\x12\x39\n\x08\x45xchange\x12\x14.skiff.raft.Envelope\x1a\x13.skiff.raft.Receipt(\x01\x30\x01\x12J\n\x0fInstallSnapshot\x12\x18.skiff.raft.SnapshotPart\x1a\x1b.skiff.raft.SnapshotReceipt(\x01\x12?\n\x07Members\x12\x1a.skiff.raft.MembersRequest\x1a\x18.skiff.raft.MembersReply\x12?\n\x07Promote\x12\x1a.skiff.raft.PromoteRequest\x1a\x18.skiff.raft.PromoteReply2\x89\x01\n\tPeerStore\x12\x38\n\x06HashKv\x12\x17.skiff.raft.HashRequest\x1a\x15.skiff.raft.HashReply\x12\x42\n\x0eLeaseRemaining\x12\x18.skiff.raft.LeaseRequest\x1a\x16.skiff.raft.LeaseReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +49,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROMOTEREQUEST']._serialized_end=582
   _globals['_PROMOTEREPLY']._serialized_start=584
   _globals['_PROMOTEREPLY']._serialized_end=598
-  _globals['_PEER']._serialized_start=601
-  _globals['_PEER']._serialized_end=872
+  _globals['_HASHREQUEST']._serialized_start=600
+  _globals['_HASHREQUEST']._serialized_end=631
+  _globals['_HASHREPLY']._serialized_start=633
+  _globals['_HASHREPLY']._serialized_end=702
+  _globals['_LEASEREQUEST']._serialized_start=704
+  _globals['_LEASEREQUEST']._serialized_end=730
+  _globals['_LEASEREPLY']._serialized_start=732
+  _globals['_LEASEREPLY']._serialized_end=763
+  _globals['_PEER']._serialized_start=766
+  _globals['_PEER']._serialized_end=1037
+  _globals['_PEERSTORE']._serialized_start=1040
+  _globals['_PEERSTORE']._serialized_end=1177
 # @@protoc_insertion_point(module_scope)

@@ -85,3 +85,31 @@ class PromoteRequest(_message.Message):
 class PromoteReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class HashRequest(_message.Message):
+    __slots__ = ("revision",)
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    def __init__(self, revision: _Optional[int] = ...) -> None: ...
+
+class HashReply(_message.Message):
+    __slots__ = ("hash", "revision", "compact_revision")
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    COMPACT_REVISION_FIELD_NUMBER: _ClassVar[int]
+    hash: int
+    revision: int
+    compact_revision: int
+    def __init__(self, hash: _Optional[int] = ..., revision: _Optional[int] = ..., compact_revision: _Optional[int] = ...) -> None: ...
+
+class LeaseRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    def __init__(self, id: _Optional[int] = ...) -> None: ...
+
+class LeaseReply(_message.Message):
+    __slots__ = ("remaining",)
+    REMAINING_FIELD_NUMBER: _ClassVar[int]
+    remaining: float
+    def __init__(self, remaining: _Optional[float] = ...) -> None: ...

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import pytest
 
+from component_base import pki
 from etcd_raft import settings
+from etcd_raft.certificates import AllowedNames
 from etcd_raft.compaction import Retention, Schedule
 from etcd_raft.founding import founders
 from etcd_raft.transport.addresses import parse_url
@@ -69,6 +72,12 @@ def test_the_line_that_skiff_uses(tmp_path: Path) -> None:
         (["--auto-compaction-retention=soon"], "not a duration"),
         (["--cert-file=/nowhere", "--key-file=/nowhere", "--listen-client-urls=https://localhost:1"], "no file"),
         (["--initial-cluster-state=old"], "not one of"),
+        (["--auto-tls"], "make certificates"),
+        (["--wal-dir=/w"], "the log lies in --data-dir"),
+        (["--enable-v2=true"], "use the v3 API"),
+        (["--auth-token=jwt,pub-key=x"], "only simple tokens"),
+        (["--peer-cert-allowed-cn=a"], "needs --peer-client-cert-auth"),
+        (["--peer-client-cert-auth", "--peer-cert-allowed-cn=a", "--peer-cert-allowed-hostname=b"], "give one of them"),
     ],
 )
 def test_what_cannot_be_meant(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,3 +126,35 @@ def test_retention_by_revisions_and_by_time() -> None:
     by_time = Retention(hourly)
     looks = [by_time.look(revision) for revision in range(100, 112)]
     assert looks == [0] * 10 + [100, 101]
+
+
+def test_flags_of_etcds_deployments_are_accepted() -> None:
+    found = settings.parse(
+        [
+            "--experimental-initial-corrupt-check=true",
+            "--experimental-corrupt-check-time=4h",
+            "--experimental-watch-progress-notify-interval=5s",
+            "--enable-v2=false",
+            "--max-snapshots=5",
+            "--grpc-keepalive-min-time=5s",
+            "--log-outputs=stderr",
+            "--metrics=extensive",
+            "--auto-compaction-retention=8",
+            "--max-txn-ops=10000",
+        ]
+    )
+    assert (found.checks_at_start, found.corruption_check_seconds) == (True, 4 * 3600.0)
+    assert (found.progress_notify_seconds, found.max_txn_ops) == (5.0, 10_000)
+
+
+def test_names_that_certificates_must_have() -> None:
+    authority = pki.CertificateAuthority.create("ca")
+    pair = authority.issue("etcd-peer", usages=pki.Usage.SERVER, ips=["127.0.0.1"], dns=["*.etcd.example"])
+    der = ssl.PEM_cert_to_DER_cert(pair.certificate.decode())
+    assert AllowedNames().admits(None)
+    assert AllowedNames("etcd-peer").admits(der)
+    assert not AllowedNames("other").admits(der)
+    assert not AllowedNames("etcd-peer").admits(None)
+    assert AllowedNames(hosts=("x", "m1.etcd.example")).admits(der)
+    assert AllowedNames(hosts=("127.0.0.1",)).admits(der)
+    assert not AllowedNames(hosts=("etcd.example", "a.b.etcd.example")).admits(der)

@@ -218,6 +218,11 @@ async def test_certificates_on_both_sides(tmp_path: Path, channel_type: type) ->
     with pytest.raises(RpcError):
         await Ends(stranger, handler).put(b"k")
     await stranger.close()
+    host.admits = lambda certificate: certificate is None
+    unwanted = channel_type(f"127.0.0.1:{port}", ClientTls(files["ca"], files["client.crt"], files["client.key"]))
+    with pytest.raises(RpcError):
+        await Ends(unwanted, handler).put(b"k", timeout=5.0)
+    await unwanted.close()
     await host.stop(0)
 
 

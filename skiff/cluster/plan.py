@@ -185,7 +185,7 @@ def containerd(layout: Layout) -> Process:
 
 
 def cri_shim(settings: Settings, layout: Layout) -> Process:
-    del settings
+    mirrors = ",".join(f"{registry}={url}" for registry, url in sorted(settings.registry_mirrors.items()))
     return Process(
         "cri_shim",
         service(
@@ -196,6 +196,7 @@ def cri_shim(settings: Settings, layout: Layout) -> Process:
             f"--state={layout.run / 'cri-shim'}",
             f"--cni-conf-dir={layout.cni_configuration}",
             f"--cni-bin-dir={cni_folder()}",
+            *([f"--registry-mirrors={mirrors}"] if mirrors else []),
         ),
         Probe(socket=layout.cri_socket),
         needs=("containerd",),

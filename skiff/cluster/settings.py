@@ -50,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     etcd_servers: tuple[str, ...] = ()  # an outside store; empty: our own on this host
     container_runtime: Literal["shim", "containerd"] = "shim"
     node_labels: Mapping[str, str] = {}
+    registry_mirrors: Mapping[str, str] = {}  # base URL asked in the place of a registry, by its host
 
     @property
     def dns_ip(self) -> str:
@@ -86,9 +87,19 @@ def validate(settings: Settings) -> Settings:
         ipaddress.ip_address(settings.node_ip)
     except ValueError as error:
         raise SettingsError(f"--node-ip: {error}") from error
+    _check_mirrors(settings)
     if wrong := dns1123_subdomain(settings.node_name):
         raise SettingsError(f"--node-name: {settings.node_name!r}: {wrong[0]}")
     return settings
+
+
+def _check_mirrors(settings: Settings) -> None:
+    for registry, url in settings.registry_mirrors.items():
+        if not registry or "/" in registry or not url.startswith(("http://", "https://")):
+            given = f"{registry}={url}".rstrip("=")
+            raise SettingsError(f"--registry-mirror: {given!r} is not like docker.io=https://mirror.example:5000")
+    if settings.registry_mirrors and settings.container_runtime != "shim":
+        raise SettingsError("--registry-mirror: containerd's own plugin reads its hosts.toml instead; see its docs")
 
 
 def merge(existing: Settings | None, wanted: Settings, given: frozenset[str]) -> Settings:

@@ -72,6 +72,13 @@ class Cluster:
     default=None,
     help="Who answers the kubelet: our CRI shim, or containerd's own CRI plugin.",
 )
+@click.option(
+    "--registry-mirror",
+    "mirrors",
+    multiple=True,
+    metavar="HOST=URL",
+    help="Pull this node's images of registry HOST from URL instead; may be repeated.",
+)
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the node is Ready.")
 @click.option(
     "--kubeconfig/--no-kubeconfig", "write_context", default=True, show_default=True, help="Write the context `skiff`."
@@ -87,6 +94,7 @@ def up(
     names: tuple[str, ...],
     etcd_servers: str | None,
     container_runtime: str | None,
+    mirrors: tuple[str, ...],
     wait: bool,
     write_context: bool,
 ) -> None:
@@ -106,6 +114,7 @@ def up(
         "extra_names": names or None,
         "etcd_servers": tuple(etcd_servers.split(",")) if etcd_servers else None,
         "container_runtime": container_runtime,
+        "registry_mirrors": dict(mirror.partition("=")[::2] for mirror in mirrors) or None,
     }
     try:
         wanted = decide(layout, {k: v for k, v in given.items() if v is not None}, apiserver_port)

@@ -38,6 +38,12 @@ def layout() -> Iterator[Layout]:
         ({"pod_cidr": "10.244.0.0/28"}, "--pod-cidr"),
         ({"node_ip": "here"}, "--node-ip"),
         ({"service_cidr": "fd00::/112"}, "not an IPv4 range"),
+        ({"registry_mirrors": {"docker.io": "mirror"}}, "--registry-mirror: 'docker.io=mirror' is not like"),
+        ({"registry_mirrors": {"docker.io": ""}}, "--registry-mirror: 'docker.io' is not like"),
+        (
+            {"registry_mirrors": {"docker.io": "http://m"}, "container_runtime": "containerd"},
+            "--registry-mirror: containerd's own plugin",
+        ),
     ],
 )
 def test_settings_that_cannot_work_are_refused_by_flag(change: dict[str, Any], sentence: str) -> None:
@@ -61,6 +67,13 @@ def test_settings_survive_the_disk(layout: Layout) -> None:
 
 
 # Plan
+
+
+def test_the_runtime_is_told_of_mirrors() -> None:
+    given = {"quay.io": "https://m/q", "docker.io": "http://m:5000"}
+    shim = plan.cri_shim(wanted(registry_mirrors=given), Layout.of(Path("/x")))
+    assert "--registry-mirrors=docker.io=http://m:5000,quay.io=https://m/q" in shim.argv
+    assert not any("mirror" in argument for argument in plan.cri_shim(wanted(), Layout.of(Path("/x"))).argv)
 
 
 def names(**more: Any) -> list[str]:

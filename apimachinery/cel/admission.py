@@ -102,9 +102,10 @@ def environment(
     if authorizer:
         names["authorizer"] = AUTHORIZER_TYPE
         names["authorizer.requestResource"] = RESOURCE_TYPE
-    structs = {**(known.structs if known is not None else {}), **_known_structs()}
-    structs[VARIABLES.name] = _fields(**(variables or {}))
-    return Environment(names, Provider(structs), libraries)
+    provider = known if known is not None else Provider()
+    provider.structs = {**provider.structs, **_known_structs()}
+    provider.structs[VARIABLES.name] = _fields(**(variables or {}))
+    return Environment(names, provider, libraries)
 
 
 @lru_cache(maxsize=1)

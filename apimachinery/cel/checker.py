@@ -248,7 +248,7 @@ class Checker:
 
     def _struct(self, node: StructNode) -> None:
         node.type = types.struct(node.name.removeprefix("."))
-        known = node.type.name in self._provider.structs
+        known = self._provider.known(node.type.name)
         if not known:
             self._undeclared(node, node.name)
         for entry in node.entries:

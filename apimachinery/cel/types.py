@@ -104,6 +104,9 @@ class Provider:
     def __init__(self, structs: Mapping[str, Mapping[str, FieldType]] | None = None) -> None:
         self.structs: dict[str, Mapping[str, FieldType]] = dict(structs or {})
 
+    def known(self, name: str) -> bool:
+        return name in self.structs
+
     def field(self, name: str, wanted: str) -> FieldType | None:
         fields = self.structs.get(name)
         return fields.get(wanted) if fields is not None else None

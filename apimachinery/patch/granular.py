@@ -66,7 +66,7 @@ def _associative(typed: Field) -> bool:
     return "merge" in typed.strategies
 
 
-def _child(typed: Field, name: str) -> Field:
+def child_of(typed: Field, name: str) -> Field:
     node = typed.node
     if isinstance(node, ObjectNode):
         return node.fields.get(name, DEDUCED)
@@ -75,7 +75,7 @@ def _child(typed: Field, name: str) -> Field:
     return DEDUCED
 
 
-def _item(typed: Field) -> Field:
+def item_of(typed: Field) -> Field:
     assert isinstance(typed.node, ListNode)
     return typed.node.part
 
@@ -120,10 +120,10 @@ def _pairs(old: Any, new: Any, typed: Field) -> Iterator[tuple[str, Any, Any, Fi
     """The separate parts of two maps: path element, both values, type."""
     old, new = old or {}, new or {}
     for name, value in new.items():
-        yield fieldset.field(name), old.get(name), value, _child(typed, name)
+        yield fieldset.field(name), old.get(name), value, child_of(typed, name)
     for name, value in old.items():
         if name not in new:
-            yield fieldset.field(name), value, None, _child(typed, name)
+            yield fieldset.field(name), value, None, child_of(typed, name)
 
 
 def compare(old: Any, new: Any, typed: Field) -> Comparison:
@@ -157,9 +157,9 @@ def _whole(value: Any, typed: Field) -> Fields:
             if type(item) in _SCALARS:
                 fields[f"f:{name}"] = {}
             elif item is not None:
-                fields[f"f:{name}"] = _whole(item, _child(typed, name))
+                fields[f"f:{name}"] = _whole(item, child_of(typed, name))
     elif value and is_list(value, typed):
-        part = _item(typed)
+        part = item_of(typed)
         for step, items in _grouped(value, typed).items():
             fields[step] = _whole(items[0], part) if len(items) == 1 else {}
     if fields:
@@ -169,7 +169,7 @@ def _whole(value: Any, typed: Field) -> Fields:
 
 def _compare_items(old: Any, new: Any, typed: Field, path: Path, found: Comparison) -> None:
     before, after = _grouped(old, typed), _grouped(new, typed)
-    item = _item(typed)
+    item = item_of(typed)
     for step in dict.fromkeys((*after, *before)):
         was, becomes = before.get(step), after.get(step)
         if was == becomes:
@@ -193,11 +193,11 @@ def _collect(value: Any, typed: Field, path: Path, fields: Fields) -> None:
         known = typed.node.fields if isinstance(typed.node, ObjectNode) else {}
         for name, item in value.items():
             here = (*path, fieldset.field(name))
-            _collect(item, _child(typed, name), here, fields)
+            _collect(item, child_of(typed, name), here, fields)
             if item is None or item == {} or name not in known:
                 fieldset.insert(fields, here)
     elif is_list(value, typed):
-        part = _item(typed)
+        part = item_of(typed)
         for step, items in _grouped(value, typed).items():
             here = (*path, step)
             if len(items) == 1:
@@ -212,7 +212,7 @@ def merge(old: Any, new: Any, typed: Field) -> Any:
     if is_map(new, typed) and isinstance(old, dict):
         merged = dict(old)
         for name, item in new.items():
-            merged[name] = merge(old.get(name), item, _child(typed, name))
+            merged[name] = merge(old.get(name), item, child_of(typed, name))
         return merged
     if is_list(new, typed) and isinstance(old, list):
         return _merge_items(old, new, typed)
@@ -224,7 +224,7 @@ def _merge_items(old: list[Any], new: list[Any], typed: Field) -> list[Any]:
     before = [(element(item, typed, index), item) for index, item in enumerate(old)]
     after = [(element(item, typed, index), item) for index, item in enumerate(new)]
     held, wanted = dict(reversed(before)), {step for step, _ in after}
-    item = _item(typed)
+    item = item_of(typed)
     result: list[Any] = []
     done: set[str] = set()
     left = 0
@@ -259,8 +259,8 @@ def with_named_fields(fields: Fields, typed: Field) -> Fields:
 
 def _part(typed: Field, step: str) -> Field:
     if step.startswith("f:"):
-        return _child(typed, step[2:])
-    return _item(typed) if isinstance(typed.node, ListNode) else DEDUCED
+        return child_of(typed, step[2:])
+    return item_of(typed) if isinstance(typed.node, ListNode) else DEDUCED
 
 
 def remove(value: Any, fields: Fields, typed: Field) -> Any:
@@ -272,11 +272,11 @@ def remove(value: Any, fields: Fields, typed: Field) -> Any:
             if node is None:
                 kept[name] = item
             elif not fieldset.is_member(node):
-                kept[name] = remove(item, node, _child(typed, name))
+                kept[name] = remove(item, node, child_of(typed, name))
         return kept
     if is_list(value, typed):
         items = []
-        part = _item(typed)
+        part = item_of(typed)
         for index, item in enumerate(value):
             node = fields.get(element(item, typed, index))
             if node is None:

@@ -30,6 +30,12 @@ class PatchError(ValueError):
         return StatusError(422, "Invalid", message, {})
 
 
+class TestFailed(PatchError):
+    """A `test` found something else."""
+
+    __test__ = False
+
+
 def decode(data: bytes) -> tuple[list[dict[str, Any]], list[str]]:
     """The operations in a body and its duplicate fields; StatusError if it is no list of operations."""
     try:
@@ -137,7 +143,7 @@ class _Patcher:
             container, key = self._find(path, f"test operation does not apply: is missing path: {path}")
             found = _get(container, key, path)
         if (None if found is _ABSENT else found) != wanted or isinstance(found, bool) != isinstance(wanted, bool):
-            raise PatchError(f"testing value {path} failed")
+            raise TestFailed(f"testing value {path} failed")
 
     def _find(self, pointer: str, complaint: str) -> tuple[Any, str]:
         """The container which holds the place a pointer names, and the last step to it."""

@@ -282,14 +282,20 @@ async def apply(invocation: Invocation, request: AdmissionRequest, answer: revie
         raise errors.internal(f'admission webhook "{hook.name}" {why}')
     if answer.patch_type != "JSONPatch":
         raise CallFailed(hook, f'unsupported patch type "{answer.patch_type}"')
-    info = invocation.info
-    seen = request.obj
-    if request.kind is None:
-        seen = await between({**seen, **_typed_as(request.info)}, info)
+    seen, _ = await seen_as(invocation.info, request)
     try:
         patched = json_patch.apply(seen, operations)
+    except json_patch.PatchError as error:
+        raise errors.internal(error) from None
+    await replace(request, invocation.info, patched)
+
+
+async def replace(request: AdmissionRequest, info: ResourceInfo, patched: Any) -> None:
+    """Put what a patch made of the object in its place; it is of the version of `info`. Raises StatusError 500."""
+    assert request.obj is not None
+    try:
         new = typed(_Kind(request.kind) if request.kind is not None else info, patched).obj
-    except (json_patch.PatchError, DecodeError) as error:
+    except DecodeError as error:
         raise errors.internal(error) from None
     if request.kind is None:
         defaults.apply(info, new)

@@ -9,8 +9,8 @@ from apimachinery.cel import types
 from apimachinery.cel.admission import Compiled, compiled, environment
 from apimachinery.cel.environment import Budget, Environment
 from apimachinery.cel.errors import CelError, CostExceeded
-from apimachinery.cel.library import Library
-from apimachinery.cel.types import Provider, Type
+from apimachinery.cel.mutation import patch_types
+from apimachinery.cel.types import Type
 
 JSON = dict[str, Any]
 
@@ -54,11 +54,10 @@ class Variables(Mapping[str, Any]):
 
 
 class Expressions:
-    """Compiles the expressions of one policy. `patches` adds what expressions of mutations may construct."""
+    """Compiles the expressions of one policy. With `patches` they may construct what mutations are made of."""
 
-    def __init__(self, spec: JSON, patches: tuple[Provider, tuple[Library, ...]] | None = None) -> None:
+    def __init__(self, spec: JSON) -> None:
         self._params = spec.get("paramKind") is not None
-        self._patches = patches
         self._types: dict[str, Type] = {}
         self.variables: dict[str, Compiled] = {}
         for one in spec.get("variables") or ():
@@ -67,13 +66,8 @@ class Expressions:
             self._types[one["name"]] = found.program.type if found.program is not None else types.DYN
 
     def _environment(self, *, authorizer: bool, patches: bool = False) -> Environment:
-        provider, libraries = self._patches if patches and self._patches is not None else (None, ())
         return environment(
-            params=self._params,
-            authorizer=authorizer,
-            variables=self._types,
-            objects=(types.DYN, provider) if provider is not None else None,
-            libraries=libraries,
+            params=self._params, authorizer=authorizer, variables=self._types, **(patch_types() if patches else {})
         )
 
     def compile(

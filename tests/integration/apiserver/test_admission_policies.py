@@ -153,7 +153,7 @@ def test_parameters(api: httpx.Client, namespace: str, maps: str) -> None:
     with policy(api, "limited", namespace, spec, by_label):
         assert api.post(maps, json=config_map("no-limit-yet")).status_code == 201
         limit = config_map("limit", longest="3")
-        limit["metadata"]["labels"] = {"limit": "yes"}
+        limit["metadata"] = {"name": "limit", "labels": {"limit": "yes"}}
         assert api.post(maps, json=limit).status_code == 201
         api.get("/api/v1/namespaces/default")
         assert api.post(maps, json=config_map("abc")).status_code == 201
@@ -211,3 +211,85 @@ def test_another_version_is_judged_as_the_rule_names_it(api: httpx.Client, names
         assert made.status_code == 201, made.text
         cpu["resource"] = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}
         assert api.put(f"{url}/h", json=body).status_code == 422
+
+
+@contextmanager
+def mutating(api: httpx.Client, name: str, namespace: str, *mutations: JSON, **more: Any) -> Iterator[None]:
+    """In effect for config maps and deployments of one namespace."""
+    rule = {"apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "apiGroups": ["", "apps"]}
+    rules = [{**rule, "resources": ["configmaps", "deployments"]}]
+    constraints = {"resourceRules": rules}
+    spec = {"matchConstraints": constraints, "reinvocationPolicy": "Never", "mutations": list(mutations), **more}
+    policies, bindings = f"{REGISTRATION}/mutatingadmissionpolicies", f"{REGISTRATION}/mutatingadmissionpolicybindings"
+    made = api.post(policies, json={"metadata": {"name": name}, "spec": spec})
+    assert made.status_code == 201, made.text
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    bound = {"policyName": name, "matchResources": {"namespaceSelector": selector}}
+    made = api.post(bindings, json={"metadata": {"name": name}, "spec": bound})
+    assert made.status_code == 201, made.text
+    api.get("/api/v1/namespaces/default")
+    try:
+        yield
+    finally:
+        assert api.delete(f"{bindings}/{name}").status_code == 200
+        assert api.delete(f"{policies}/{name}").status_code == 200
+
+
+def json_patch(expression: str) -> JSON:
+    return {"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}
+
+
+def configuration(expression: str) -> JSON:
+    return {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}
+
+
+def test_mutations_by_patch_and_by_configuration(api: httpx.Client, namespace: str, maps: str) -> None:
+    patch = """[
+        JSONPatch{op: "add", path: "/data", value: {"a": "1"}},
+        JSONPatch{op: "add", path: "/data/" + jsonpatch.escapeKey("x/y"), value: request.operation},
+    ]"""
+    labels = "Object{metadata: Object.metadata{labels: {'seen': string(object.data['a']), 'by': variables.who}}}"
+    variables = [{"name": "who", "expression": "'policy'"}]
+    with mutating(
+        api, "both", namespace, json_patch(patch.replace("x/y", "xy")), configuration(labels), variables=variables
+    ):
+        made = api.post(maps, json=config_map("m"))
+        assert made.status_code == 201, made.text
+        assert made.json()["data"] == {"a": "1", "xy": "CREATE"}
+        assert made.json()["metadata"]["labels"] == {"seen": "1", "by": "policy"}
+
+
+def test_configurations_merge_lists_by_their_keys(api: httpx.Client, namespace: str) -> None:
+    container = "Object.spec.template.spec.containers{name: 'sidecar', image: 'side'}"
+    text = (
+        "Object{spec: Object.spec{template: Object.spec.template{spec: Object.spec.template.spec{"
+        f"containers: [{container}]}}}}}}}}"
+    )
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "main", "image": "m"}]}}
+    body = {"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}}
+    conditions = [{"name": "deployments", "expression": "request.kind.kind == 'Deployment'"}]
+    with mutating(api, "sidecar", namespace, configuration(text), matchConditions=conditions):
+        made = api.post(f"/apis/apps/v1/namespaces/{namespace}/deployments", json=body)
+        assert made.status_code == 201, made.text
+        containers = made.json()["spec"]["template"]["spec"]["containers"]
+        assert [one["name"] for one in containers] == ["sidecar", "main"] or [one["name"] for one in containers] == [
+            "main",
+            "sidecar",
+        ]
+        assert all(one["imagePullPolicy"] for one in containers)
+
+
+def test_mutations_that_fail(api: httpx.Client, namespace: str, maps: str) -> None:
+    broken = configuration("Object{metadata: Object.wrong{labels: {'a': 'b'}}}")
+    with mutating(api, "broken", namespace, broken):
+        refused = api.post(maps, json=config_map("m"))
+        assert refused.status_code == 403
+        assert refused.json()["message"] == (
+            "policy 'broken' with binding 'broken' denied request: type mismatch: unexpected type name "
+            '"Object.wrong", expected "Object.metadata", which matches field name path from root Object type'
+        )
+    with mutating(api, "broken", namespace, broken, failurePolicy="Ignore"):
+        assert api.post(maps, json=config_map("m")).status_code == 201
+    untouched = json_patch('[JSONPatch{op: "test", path: "/metadata/name", value: "z"}]')
+    with mutating(api, "tested", namespace, untouched):
+        assert api.post(maps, json=config_map("n")).status_code == 201

@@ -135,10 +135,6 @@ def _operation_v3(info: ResourceInfo, operation: Operation, kinds: Mapping[tuple
         "tags": [operation.tag],
         "description": _describe(info, operation),
         "operationId": operation.identifier,
-        "parameters": [
-            {"name": name, "in": "query", "description": text, "schema": {"type": kind, "uniqueItems": True}}
-            for name, kind, text in operation.parameters
-        ],
         "responses": {
             "200": {
                 "description": "OK",
@@ -148,6 +144,11 @@ def _operation_v3(info: ResourceInfo, operation: Operation, kinds: Mapping[tuple
         },
         **operation.extensions,
     }
+    if operation.parameters:  # no empty list: clients compare what they read with what they would write
+        result["parameters"] = [
+            {"name": name, "in": "query", "description": text, "schema": {"type": kind, "uniqueItems": True}}
+            for name, kind, text in operation.parameters
+        ]
     if body := _body(operation, kinds):
         types = operations.PATCH_TYPES if operation.verb == "patch" else ("*/*",)
         result["requestBody"] = {"required": True, "content": _content(types, body)}

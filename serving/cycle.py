@@ -170,6 +170,11 @@ class Cycle:
         self._begin(status, headers)
         self._body(body, False)
 
+    def stream(self, data: bytes) -> None:
+        """More of an answer that has begun. Look at `is_paused` before: here nothing waits."""
+        if not self.disconnected:
+            self._body(data, True)
+
     def _begin(self, status: int, headers: Sequence[Header]) -> None:
         self.response_started = True
         if self._expects_continue and self.more_body:  # whether the body will come now, nobody knows

@@ -166,6 +166,14 @@ class Exchange:
                 await self.send({"type": "http.response.body", "body": piece, "more_body": True})
         await self.send({"type": "http.response.body", "body": b""})
 
+    def push(self, data: bytes) -> bool:
+        """More of an answer that has begun, written at once; False where one must wait for the client, by `send`."""
+        whole = self._whole
+        if whole is None or whole.is_paused:
+            return False
+        whole.stream(data)
+        return True
+
     async def begin(self, status: int, headers: Sequence[Header]) -> None:
         self.status = status
         self.started = True

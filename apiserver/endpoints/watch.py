@@ -138,6 +138,8 @@ class Stream:
 
     async def _send(self, data: bytes) -> None:
         """Raises TimeoutError when the client does not read: the connection ends, and what waits for it is freed."""
+        if self._exchange.push(data):
+            return
         async with asyncio.timeout(STALL_SECONDS):
             await self._exchange.send({"type": "http.response.body", "body": data, "more_body": True})
 
@@ -160,6 +162,7 @@ class Stream:
             data = watcher.take()
             if data:
                 await self._send(data)
+                watcher.rest()
             if watcher.closed:
                 return
             now = clock.monotonic()

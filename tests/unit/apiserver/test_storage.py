@@ -14,7 +14,7 @@ from apiserver.storage import encoding
 from apiserver.storage.cache import ADDED, DELETED, MODIFIED, Change, Entry, ResourceCache
 from apiserver.storage.index import Indexer
 from apiserver.storage.listing import ListQuery, Token, page, parse_token
-from apiserver.storage.watchers import Group, Watcher, WatchHub
+from apiserver.storage.watchers import GATHER_SECONDS, Group, Watcher, WatchHub
 
 
 def value(name: str, namespace: str = "a", **labels: str) -> bytes:
@@ -175,6 +175,29 @@ def test_slow_watchers_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert watcher.overflowed
     assert watcher.closed
     assert watcher.take() == b""
+
+
+@pytest.mark.looptime(True)
+async def test_a_single_change_is_sent_at_once_and_a_stream_of_them_gathers() -> None:
+    loop, watcher = asyncio.get_running_loop(), Watcher()
+    began = loop.time()
+
+    async def sent() -> tuple[float, bytes]:
+        assert await watcher.wait(60.0)
+        data = watcher.take()
+        watcher.rest()
+        return round((loop.time() - began) / GATHER_SECONDS, 3), data
+
+    loop.call_later(GATHER_SECONDS * 3, watcher.push, b"a")
+    assert await sent() == (3, b"a")
+    for part in range(1, 10):
+        loop.call_later(GATHER_SECONDS * part / 10, watcher.push, b"%d" % part)
+    assert await sent() == (4, b"123456789")
+    watcher.push(b"b")
+    assert await sent() == (5, b"b")
+    loop.call_later(GATHER_SECONDS / 2, watcher.close)
+    assert await watcher.wait(60.0)
+    assert loop.time() - began < GATHER_SECONDS * 5.9
 
 
 async def test_a_watcher_wakes_for_events_and_for_time() -> None:

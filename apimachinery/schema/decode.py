@@ -13,7 +13,7 @@ from apimachinery.resources import ResourceInfo, find_kind
 from apimachinery.schema import json_body, yaml_body
 from apimachinery.schema.build import object_meta, type_of
 from apimachinery.schema.json_body import SyntaxProblem
-from apimachinery.schema.nodes import DecodeError, Findings, Node, ObjectNode, json_word
+from apimachinery.schema.nodes import DecodeError, Findings, Mismatch, Node, Place, json_word
 
 JSON = "application/json"
 YAML = "application/yaml"
@@ -208,12 +208,21 @@ def _custom(info: Kinded, value: dict[str, Any], findings: Findings) -> dict[str
     obj = dict(value)
     metadata = obj.get("metadata")
     if metadata is not None:
-        node = object_meta()
-        assert isinstance(node, ObjectNode)
-        obj["metadata"] = node.decode(metadata, (None, "metadata"), findings)
+        obj["metadata"] = decode_metadata(metadata, (None, "metadata"), findings)
     if isinstance(info, ResourceInfo) and info.custom is not None:
         return info.custom.prune(obj, findings)
     return obj
+
+
+def decode_metadata(metadata: Any, place: Place, findings: Findings) -> dict[str, Any]:
+    """The metadata of an object that has no type of its own, or of one in such an object. Raises DecodeError."""
+    node = object_meta()
+    try:
+        decoded: dict[str, Any] = node.decode(metadata, place, findings)
+    except Mismatch as wrong:
+        said = f"json: cannot unmarshal {json_word(wrong.value)} into Go value of type {wrong.go_type}"
+        raise DecodeError(said) from None
+    return decoded
 
 
 def _cannot_be_handled(info: Kinded, kind: str, version: str, cause: str) -> StatusError:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from apimachinery.schema.build import object_meta
-from apimachinery.schema.nodes import DecodeError, Findings, ObjectNode, Place, render
+from apimachinery.schema.decode import decode_metadata
+from apimachinery.schema.nodes import DecodeError, Findings, Place, render
 from apimachinery.structural.schema import META_FIELDS, Schema, copied
 
 
@@ -80,9 +80,7 @@ class _Walk:
             if not isinstance(item, str):
                 raise DecodeError(f"{render((place, name))}: Invalid value: {item!r}: must be a string")
             return item
-        node = object_meta()
-        assert isinstance(node, ObjectNode)
-        return node.decode(item or {}, (place, name), self._findings)
+        return decode_metadata(item or {}, (place, name), self._findings)
 
 
 def fill(value: Any, schema: Schema | None) -> None:

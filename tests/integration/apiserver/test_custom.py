@@ -52,6 +52,9 @@ def test_objects_are_pruned_defaulted_and_judged(api: httpx.Client, namespace: s
         "spec.image": "FieldValueTypeInvalid",
     }
     assert 'spec.image in body must be of type string: "integer"' in bad["message"]
+    listed = api.post(path, json=crontab(group, "c") | {"metadata": [1]})
+    assert listed.status_code == 400
+    assert "cannot unmarshal array into Go value of type v1.ObjectMeta" in listed.json()["message"]
     other = api.post(path, json=crontab(group, "c") | {"kind": "Other"})
     assert other.status_code == 422
     assert 'kind: Invalid value: "Other": must be CronTab' in other.json()["message"]

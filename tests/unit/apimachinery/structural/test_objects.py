@@ -91,6 +91,8 @@ def test_embedded_resources_keep_what_every_object_has() -> None:
     assert unknown == ['unknown field "spec.template.more"', 'unknown field "spec.template.metadata.what"']
     with pytest.raises(DecodeError, match=r"metadata\.labels"):
         spec(kind(template=template), template={**given, "metadata": {"labels": 1}})
+    with pytest.raises(DecodeError, match="cannot unmarshal array into Go value of type"):
+        spec(kind(template=template), template={**given, "metadata": [1]})
 
 
 def test_an_old_object_is_read_as_if_written_today() -> None:

@@ -112,6 +112,8 @@ class ConvertedCache(ResourceCache):
     # -- Read by everybody
 
     def at(self, revision: int) -> int:
+        if self._failure is not None:
+            return 0
         if not self._queue:
             return revision
         first = self._queue[0]

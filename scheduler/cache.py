@@ -6,12 +6,22 @@ counted until the watch shows it bound, or `forget` takes it out because binding
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from scheduler.columns import NodeTable
 from scheduler.pod_info import PodInfo
 from scheduler.views import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Nomination:
+    """Room is being made for `pod` on `node`: `victims` (uids) were told to go."""
+
+    node: str
+    pod: PodInfo
+    victims: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -20,6 +30,7 @@ class Cache:
     placed: dict[str, tuple[str, PodInfo]] = field(default_factory=dict)  # pod uid -> (node name, pod)
     assumed: set[str] = field(default_factory=set)  # uids whose binding the watch has not shown yet
     on_node: dict[str, dict[str, PodInfo]] = field(default_factory=dict)  # node name -> uid -> pod; also unknown nodes
+    nominated: dict[str, Nomination] = field(default_factory=dict)  # by the uid of a pod that has no node yet
 
     def set_node(self, node: Node) -> None:
         name = node.metadata.name
@@ -54,6 +65,22 @@ class Cache:
         assert pod.uid not in self.placed, f"{pod.key} is placed already"
         self._place(node, pod)
         self.assumed.add(pod.uid)
+
+    @contextmanager
+    def nominated_counted(self, pod: PodInfo) -> Iterator[None]:
+        """For decisions about `pod`: the room made for others that are at least as important is theirs."""
+        counted = [
+            other.pod.uid
+            for uid, other in self.nominated.items()
+            if uid != pod.uid and uid not in self.placed and other.pod.priority >= pod.priority
+        ]
+        for uid in counted:
+            self._place(self.nominated[uid].node, self.nominated[uid].pod)
+        try:
+            yield
+        finally:
+            for uid in counted:
+                self.remove_pod(uid)
 
     def forget(self, uid: str) -> None:
         """Take an assumption back; no effect when the watch has confirmed it meanwhile."""

@@ -26,7 +26,10 @@ def may_preempt(pod: PodInfo, cache: Cache) -> bool:
     """Not when the policy forbids it, nor while victims of an earlier round are still ending on its nominated node."""
     if pod.pod.spec.preemptionPolicy == "Never":
         return False
-    nominated = pod.pod.status.nominatedNodeName
+    nomination = cache.nominated.get(pod.uid)
+    if nomination is not None and not nomination.victims.isdisjoint(cache.placed):
+        return False  # told to go, perhaps not yet seen going
+    nominated = nomination.node if nomination is not None else pod.pod.status.nominatedNodeName
     if nominated:
         ending = (p.pod for p in cache.on_node.get(nominated, {}).values() if p.pod.metadata.deletionTimestamp)
         return not any((victim.spec.priority or 0) < pod.priority for victim in ending)

@@ -20,7 +20,7 @@ from component_base.tasks import spawn
 from kubeclient.informer import Informer, Informers
 from scheduler import hints, preemption
 from scheduler.binding import Cluster
-from scheduler.cache import Cache
+from scheduler.cache import Cache, Nomination
 from scheduler.framework.cycle import Decision, decide, default_profile
 from scheduler.plugins.volume_binding import Binding, VolumeBinding
 from scheduler.pod_info import PodInfo
@@ -89,13 +89,32 @@ class SchedulerService:
             self._bound(old, new)
         elif new.spec.schedulerName == self.name:
             if new.is_terminal or new.metadata.deletionTimestamp is not None:
-                self.queue.remove(new.metadata.uid)
+                self._leaves_queue(new.metadata.uid)
             elif new.metadata.uid not in self.cache.placed:
-                self.queue.set_pod(PodInfo(new), self._clock.monotonic())
+                pod = PodInfo(new)
+                self._note_nomination(old, pod)
+                self.queue.set_pod(pod, self._clock.monotonic())
                 self._wake.set()
+
+    def _note_nomination(self, old: Pod | None, pod: PodInfo) -> None:
+        """Nominations may come from before our start, or from others."""
+        shown = pod.pod.status.nominatedNodeName
+        if shown == (old.status.nominatedNodeName if old is not None else ""):
+            return
+        known = self.cache.nominated.get(pod.uid)
+        if not shown:
+            self.cache.nominated.pop(pod.uid, None)
+        elif known is None or known.node != shown:
+            self.cache.nominated[pod.uid] = Nomination(shown, pod)
+
+    def _leaves_queue(self, uid: str) -> None:
+        self.queue.remove(uid)
+        if self.cache.nominated.pop(uid, None) is not None:
+            self._moved(hints.pod_gone)
 
     def _bound(self, old: Pod | None, new: Pod) -> None:
         self.queue.done(new.metadata.uid)
+        self.cache.nominated.pop(new.metadata.uid, None)
         self.cache.set_pod(PodInfo(new))
         if old is None or not old.spec.nodeName:
             self._moved(hints.pod_came)
@@ -103,7 +122,7 @@ class SchedulerService:
             self._moved(hints.pod_gone)
 
     def _gone(self, meta: Meta) -> None:
-        self.queue.remove(meta.uid)
+        self._leaves_queue(meta.uid)
         if meta.uid in self.cache.placed:
             self.cache.remove_pod(meta.uid)
             self._moved(hints.pod_gone)
@@ -143,17 +162,24 @@ class SchedulerService:
     def schedule(self, waiting: Waiting) -> None:
         """Decide one pod; its writes are started and end by themselves. Takes over one of the binding slots."""
         started = self._clock.monotonic()
-        decision = decide(waiting.pod, self.cache.table, self._profile, self._rng)
+        nomination = self.cache.nominated.get(waiting.pod.uid)
+        with self.cache.nominated_counted(waiting.pod):
+            there = nomination.node if nomination is not None else ""
+            decision = decide(waiting.pod, self.cache.table, self._profile, self._rng, there)
         DECIDE_SECONDS.observe(self._clock.monotonic() - started)
         if decision.node is not None:
             bindings = self._volumes.bindings(waiting.pod, self.cache.table, decision.node)
             self.cache.assume(waiting.pod, decision.node)
+            self.cache.nominated.pop(waiting.pod.uid, None)
             spawn(self._bind(waiting.pod, decision.node, bindings, started), f"bind {waiting.pod.key}")
             return
         ATTEMPTS.labels("unschedulable", self.name).inc()
-        chosen, sentence = self._preempt(waiting.pod, decision)
+        with self.cache.nominated_counted(waiting.pod):
+            chosen, sentence = self._preempt(waiting.pod, decision)
+        losers = self._nominate(waiting.pod, chosen)
         self.queue.failed(waiting.pod.uid, decision.blocked_by, self._clock.monotonic())
-        spawn(self._report(waiting.pod.pod, decision.message + sentence, chosen), f"report {waiting.pod.key}")
+        message = decision.message + sentence
+        spawn(self._report(waiting.pod.pod, message, chosen, losers), f"report {waiting.pod.key}")
 
     def _preempt(self, pod: PodInfo, decision: Decision) -> tuple[preemption.Preemption | None, str]:
         nodes = len(self.cache.table)
@@ -168,6 +194,21 @@ class SchedulerService:
         if not decision.resolvable:
             return None, refused + f"{nodes} Preemption is not helpful for scheduling."
         return None, refused + f"{nodes} No preemption victims found for incoming pod."
+
+    def _nominate(self, pod: PodInfo, chosen: preemption.Preemption | None) -> list[Pod]:
+        """The room that is made is the pod's from now on. Returns the pods for which none is made any more: those who
+        have lost theirs on that node to it, or the pod itself."""
+        if chosen is None:
+            gave_up = pod.uid in self.cache.nominated and preemption.may_preempt(pod, self.cache)
+            return [self.cache.nominated.pop(pod.uid).pod.pod] if gave_up else []
+        lost = [
+            uid
+            for uid, other in self.cache.nominated.items()
+            if other.node == chosen.node and other.pod.priority < pod.priority
+        ]
+        victims = frozenset(victim.uid for victim in chosen.victims)
+        self.cache.nominated[pod.uid] = Nomination(chosen.node, pod, victims)
+        return [self.cache.nominated.pop(uid).pod.pod for uid in lost]
 
     # Writes
 
@@ -191,18 +232,31 @@ class SchedulerService:
         E2E_SECONDS.labels("scheduled", self.name).observe(self._clock.monotonic() - started)
         self._cluster.event(pod.pod, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {node}")
 
-    async def _report(self, pod: Pod, message: str, chosen: preemption.Preemption | None) -> None:
+    async def _report(
+        self, pod: Pod, message: str, chosen: preemption.Preemption | None, losers: Sequence[Pod]
+    ) -> None:
         now = self._clock.now()
         self._cluster.event(pod, "Warning", "FailedScheduling", message)
         try:
             await self._cluster.mark_unschedulable(pod, message, now)
+            for other in losers:
+                await self._cluster.nominate(other, "")
             if chosen is not None:
-                for victim in chosen.victims:
-                    await self._cluster.evict(victim.pod, pod, now)
-                    note = f"Preempted by pod {pod.metadata.uid} on node {chosen.node}"
-                    self._cluster.event(victim.pod, "Normal", "Preempted", note)
                 await self._cluster.nominate(pod, chosen.node)
+                await self._evict(pod, chosen, now)
         except (StatusError, httpx.HTTPError, OSError) as error:
             log.debug("what keeps %s waiting could not be written: %s", pod.key, error)
+            self.cache.nominated.pop(pod.metadata.uid, None)  # nobody may be going: the next round looks anew
         finally:
             self._slots.release()
+
+    async def _evict(self, pod: Pod, chosen: preemption.Preemption, now: float) -> None:
+        for victim in chosen.victims:
+            try:
+                await self._cluster.evict(victim.pod, pod, now)
+            except StatusError as error:
+                if error.code != 404:
+                    raise
+                continue  # gone by itself
+            note = f"Preempted by pod {pod.metadata.uid} on node {chosen.node}"
+            self._cluster.event(victim.pod, "Normal", "Preempted", note)

@@ -54,7 +54,8 @@ class Decision:
     resolvable: bool = False
 
 
-def decide(pod: PodInfo, table: NodeTable, profile: Profile, rng: Rng) -> Decision:
+def decide(pod: PodInfo, table: NodeTable, profile: Profile, rng: Rng, nominated: str = "") -> Decision:
+    """`nominated` is the node on which room was made for the pod: it goes there if it can."""
     if len(table) == 0:
         return Decision(None, "no nodes available to schedule pods", frozenset({"NodeName"}))
     mask = table.live.copy()
@@ -79,6 +80,8 @@ def decide(pod: PodInfo, table: NodeTable, profile: Profile, rng: Rng) -> Decisi
             break
     if not mask.any():
         return Decision(None, failure(len(table), reasons), frozenset(blocked), 0, reasons, resolvable)
+    if nominated in table.rows and mask[table.rows[nominated]]:
+        return Decision(nominated, feasible=1, reasons=reasons)
     row = best(total_scores(pod, table, profile, mask), mask, rng)
     return Decision(table.names[row], feasible=int(mask.sum()), reasons=reasons)
 

@@ -11,7 +11,7 @@ from component_base.clock import ManualClock
 from component_base.rng import seeded
 from kubeclient.informer import Informers
 from scheduler.service import SchedulerService
-from scheduler.views import Pod
+from scheduler.views import Pod, PodStatus
 from tests.unit.kubeclient.memory_api import MemoryApi
 from tests.unit.scheduler.worlds import RecordingCluster, make_node, make_pod
 
@@ -155,3 +155,47 @@ async def test_who_must_not_preempt_does_not(world: World) -> None:
     await world.settle()
     assert not world.cluster.evicted
     assert "preemption: 0/1 nodes are available" in world.cluster.conditions["polite"]
+
+
+async def test_the_room_that_was_made_is_kept_for_the_one_it_was_made_for(world: World) -> None:
+    world.add_nodes("a", cpu="1")
+    low = make_pod("low", cpu="800m", priority=1)
+    world.service.on_pod(None, low)
+    await world.settle()
+    low = world.show_bound(low)
+    high = make_pod("high", cpu="800m", priority=100)
+    world.service.on_pod(None, high)
+    await world.settle(2.0)
+    world.service.on_node(make_node("a"), make_node("a", cpu="1"))  # somebody looks again while the victim still ends
+    await world.settle(10.0)
+    assert world.cluster.evicted == ["low"], "told once"
+
+    world.service.on_pod(None, make_pod("again", cpu="800m", priority=1))  # by the controller of the one that went
+    world.service.on_pod(low, None)
+    await world.settle(10.0)
+    assert {**world.cluster.bound, "low": ""} == {"low": "", "high": "a"}
+    assert not world.service.cache.nominated
+
+
+async def test_a_nomination_ends_with_its_pod(world: World) -> None:
+    world.add_nodes("a", cpu="1")
+    status = PodStatus(nominatedNodeName="a")
+    high = msgspec.structs.replace(make_pod("high", cpu="2", priority=100), status=status)
+    world.service.on_pod(None, high)  # as it was before the scheduler started
+    world.service.on_pod(None, make_pod("low", cpu="800m", priority=1))
+    await world.settle()
+    assert world.cluster.nominated == {"high": ""}, "nothing can be done for it there"
+    await world.settle(10.0)
+    assert world.cluster.bound == {"low": "a"}
+
+
+async def test_the_more_important_takes_the_room_of_the_less_important(world: World) -> None:
+    world.add_nodes("a", cpu="1")
+    low = make_pod("low", cpu="800m", priority=1)
+    world.service.on_pod(None, low)
+    await world.settle()
+    world.show_bound(low)
+    for priority, name in ((10, "middle"), (100, "high")):
+        world.service.on_pod(None, make_pod(name, cpu="800m", priority=priority))
+        await world.settle()
+    assert world.cluster.nominated == {"middle": "", "high": "a"}

@@ -10,16 +10,21 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.cluster_parts import ApiServer, start_apiserver, start_store
+from tests.integration.cluster_parts import ApiServer, Store, start_apiserver, start_store
 
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with start_store(tmp_path_factory.mktemp("store")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, shared_store: Store) -> Iterator[ApiServer]:
     folder: Path = tmp_path_factory.mktemp("apiserver")
-    store = start_store(folder)
-    with store, start_apiserver(folder, store.url) as running:
+    with start_apiserver(folder, shared_store.url) as running:
         yield running
 
 

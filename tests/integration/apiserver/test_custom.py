@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,7 +22,7 @@ from tests.integration.apiserver.custom_kinds import (
     wait_for,
     wait_until_gone,
 )
-from tests.integration.cluster_parts import ApiServer, start_apiserver, start_store
+from tests.integration.cluster_parts import ApiServer, Store, start_apiserver
 
 TABLE = {"accept": "application/json;as=Table;g=meta.k8s.io;v=v1"}
 AGGREGATED = {"accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}
@@ -265,14 +266,13 @@ def test_discovery_and_openapi_know_custom_kinds(api: httpx.Client) -> None:
     assert f"/apis/{group}/v1/namespaces/{{namespace}}/crontabs/{{name}}/scale" in whole["paths"]
 
 
-def test_another_apiserver_serves_a_kind_at_once(tmp_path_factory: object) -> None:
-    folder = tmp_path_factory.mktemp("two")  # type: ignore[attr-defined]
-    store = start_store(folder / "store")
-    with store, start_apiserver(folder / "one", store.url) as one:
-        two: ApiServer = start_apiserver(folder / "two", store.url, certificates=one.certificates)
-        with two, one.http() as first, two.http() as second:
-            for _ in range(5):
-                group = establish(first, definition(scope="Cluster"))
-                path = f"/apis/{group}/v1/crontabs"
-                assert second.post(path, json=crontab(group, "a")).status_code == 201
-                assert first.get(f"{path}/a").status_code == 200
+def test_another_apiserver_serves_a_kind_at_once(
+    tmp_path: Path, shared_store: Store, server: ApiServer, api: httpx.Client
+) -> None:
+    other = start_apiserver(tmp_path, shared_store.url, certificates=server.certificates)
+    with other, other.http() as second:
+        for _ in range(5):
+            group = establish(api, definition(scope="Cluster"))
+            path = f"/apis/{group}/v1/crontabs"
+            assert second.post(path, json=crontab(group, "a")).status_code == 201
+            assert api.get(f"{path}/a").status_code == 200

@@ -1,195 +1,56 @@
-"""Whether text is an expression of the Common Expression Language at all; types and names are not looked at."""
+"""Whether expressions of admission mean anything: names, types, and what comes of them."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import NoReturn
+from typing import Any
 
-LIMIT = 100_000
-DEEPEST = 250
+from apimachinery.cel import types
+from apimachinery.cel.admission import compiled, environment
+from apimachinery.cel.composition import Expressions
+from apimachinery.cel.mutation import JSON_PATCH, OBJECT
+from apimachinery.cel.types import Type
+from apimachinery.fields import FieldError, Path, invalid, required
 
-_TOKEN = re.compile(
-    r"""
-    (?P<space>\s+|//[^\n]*)
-  | (?P<text>(?:[rR][bB]?|[bB][rR]?)?(?:
-        \"\"\"(?:[^\\]|\\.)*?\"\"\" | '''(?:[^\\]|\\.)*?''' | \"(?:[^\\\"\r\n]|\\.)*\" | '(?:[^\\'\r\n]|\\.)*'))
-  | (?P<number>0[xX][0-9a-fA-F]+[uU]?|\d*\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|\d+[uU]?)
-  | (?P<name>[_a-zA-Z][_a-zA-Z0-9]*)
-  | (?P<quoted>`[a-zA-Z0-9_.\-/ ]+`)
-  | (?P<mark>==|!=|<=|>=|&&|\|\||[-+*/%!?:.,<>()\[\]{}])
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_RESERVED = frozenset(
-    (
-        "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package",
-        "namespace", "return", "var", "void", "while",
-    )
-)  # fmt: skip
-_BINARY = frozenset({"||", "&&", "<", "<=", ">=", ">", "==", "!=", "in", "+", "-", "*", "/", "%"})
-#: what is open -> what closes it; a condition's first branch is closed by its colon, a key by the one before its value
-_CLOSERS = {"group": ")", "call": ")", "list": "]", "index": "]", "branch": ":", "key": ":", "value": "}"}
-_END = "<EOF>"
+Obj = dict[str, Any]
+Errors = list[FieldError]
 
-
-class _Wrong(Exception):
-    def __init__(self, offset: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.offset = offset
-        self.sentence = sentence
+PATCH_TYPES = ("ApplyConfiguration", "JSONPatch")
+#: what an expression is for -> what may come of it, whether it may ask the authorizer, whether it is compiled trimmed
+KINDS: dict[str, tuple[Sequence[Type], bool, bool]] = {
+    "validation": ((types.BOOL,), True, False),
+    "message": ((types.STRING,), False, False),
+    "annotation": ((types.STRING, types.NULL), True, True),
+    "ApplyConfiguration": ((OBJECT,), True, True),
+    "JSONPatch": ((types.list_of(JSON_PATCH),), True, True),
+}
 
 
 @lru_cache(maxsize=1024)
-def complaint(text: str) -> str:
-    """Why the expression cannot be compiled, in the form upstream's compiler reports; empty when it parses."""
-    if len(text) > LIMIT:
-        size = f"expression code point size exceeds limit: size: {len(text)}, limit {LIMIT}"
-        return f"compilation failed: ERROR: <input>:-1:0: {size}"
-    try:
-        _Parser(text).parse()
-    except _Wrong as wrong:
-        line = text.count("\n", 0, wrong.offset) + 1
-        start = text.rfind("\n", 0, wrong.offset) + 1
-        column = wrong.offset - start
-        snippet = text[start:].split("\n", 1)[0]
-        place = f"<input>:{line}:{column + 1}"
-        return f"compilation failed: ERROR: {place}: {wrong.sentence}\n | {snippet}\n | {'.' * column}^"
-    return ""
+def condition_complaint(text: str, *, params: bool) -> str:
+    """Why a match condition cannot be used, "" if it can."""
+    return compiled(environment(params=params), text, (types.BOOL,)).error
 
 
-class _Parser:
-    """Operands and operators by turns, with a stack of what is open: nesting must not cost Python's own stack."""
+class PolicyExpressions:
+    """Those of one policy, in the order in which they see each other."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens: list[tuple[str, str, int]] = []
-        self._at = 0
-        self._open: list[str] = []
-        self._done = False
+    def __init__(self, spec: Obj) -> None:
+        self._expressions = Expressions({"paramKind": spec.get("paramKind")})
 
-    def parse(self) -> None:
-        self._split()
-        while not self._done:
-            if self._operand():
-                while not self._operator():
-                    pass
+    def variable(self, name: str, text: str, path: Path, missing: str) -> Errors:
+        if not text.strip():
+            return [required(path, missing)]
+        wrong = self._expressions.add(name, text).error
+        return [invalid(path, text, wrong)] if wrong else []
 
-    def _split(self) -> None:
-        offset = 0
-        while offset < len(self._text):
-            match = _TOKEN.match(self._text, offset)
-            if match is None:
-                char = self._text[offset]
-                raise _Wrong(offset, f"Syntax error: token recognition error at: '{char}'")
-            kind = match.lastgroup or ""
-            if kind != "space":
-                self._tokens.append((kind, match[0], offset))
-            offset = match.end()
-        self._tokens.append(("end", _END, len(self._text)))
-
-    def _kind(self) -> str:
-        return self._tokens[self._at][0]
-
-    def _word(self) -> str:
-        kind, word, _ = self._tokens[self._at]
-        return word if kind in {"mark", "name", "end"} else ""
-
-    def _unexpected(self) -> NoReturn:
-        _, word, offset = self._tokens[self._at]
-        closer = _CLOSERS.get(self._open[-1]) if self._open and word == _END else None
-        expecting = f" expecting '{closer}'" if closer else ""
-        raise _Wrong(offset, f"Syntax error: mismatched input '{word}'{expecting}")
-
-    def _take(self, word: str) -> bool:
-        if self._kind() == "mark" and self._word() == word:
-            self._at += 1
-            return True
-        return False
-
-    def _push(self, what: str) -> None:
-        self._open.append(what)
-        if len(self._open) > DEEPEST:
-            raise _Wrong(0, f"expression recursion limit exceeded: {DEEPEST}")
-
-    def _operand(self) -> bool:
-        """Read up to the end of one operand; False where something was opened that wants another operand first."""
-        sign = self._word()
-        while sign in {"!", "-"} and self._take(sign):
-            pass
-        kind = self._kind()
-        if kind in {"text", "number"}:
-            self._at += 1
-            return True
-        if self._take("("):
-            self._push("group")
-            return False
-        if self._take("["):
-            return self._first("list", "]")
-        if self._take("{"):
-            return self._first("key", "}")
-        self._take(".")
-        kind, word = self._kind(), self._word()
-        if kind != "name" or word == "in":
-            self._unexpected()
-        if word in _RESERVED:
-            raise _Wrong(self._tokens[self._at][2], f"reserved identifier: {word}")
-        self._at += 1
-        return self._arguments()
-
-    def _first(self, what: str, closer: str) -> bool:
-        """Open something that may be empty; True where it is."""
-        if self._take(closer):
-            return True
-        if what != "call":
-            self._take("?")
-        self._push(what)
-        return False
-
-    def _arguments(self) -> bool:
-        return self._first("call", ")") if self._take("(") else True
-
-    def _operator(self) -> bool:
-        """Read what follows an operand; True where an operand has to come next, or all is read."""
-        word, top = self._word(), self._open[-1] if self._open else ""
-        if word in _BINARY:
-            self._at += 1
-            return True
-        if word == _END and not self._open:
-            self._done = True
-            return True
-        if self._take("."):
-            self._take("?")
-            if self._kind() not in {"name", "quoted"}:
-                self._unexpected()
-            self._at += 1
-            return not self._arguments()
-        if self._take("["):
-            self._take("?")
-            self._push("index")
-            return True
-        if word == "{" and self._tokens[self._at - 1][0] == "name":
-            self._at += 1
-            return not self._first("key", "}")
-        if word == "?" and top != "branch":
-            self._at += 1
-            self._push("branch")
-            return True
-        return self._separator(top)
-
-    def _separator(self, top: str) -> bool:
-        if top and self._take(_CLOSERS[top]):
-            self._open.pop()
-            if top == "key":
-                self._push("value")
-            return top in {"branch", "key"}
-        if top in {"call", "list", "value"} and self._take(","):
-            return self._next(top)
-        self._unexpected()
-
-    def _next(self, top: str) -> bool:
-        """After a comma; lists and maps may end with one, and only they know optional elements."""
-        if top == "call":
-            return True
-        self._open.pop()
-        return not self._first("list", "]") if top == "list" else not self._first("key", "}")
+    def check(self, kind: str, text: str, path: Path, missing: str = "") -> Errors:
+        """`kind` is a key of `KINDS`; `missing` is said when there is no text."""
+        if not text.strip():
+            return [required(path, missing)]
+        wanted, authorizer, trimmed = KINDS[kind]
+        given = text.strip() if trimmed else text
+        patches = kind in PATCH_TYPES
+        (found,) = self._expressions.compile([given], wanted, authorizer=authorizer, patches=patches)
+        return [invalid(path, text, found.error)] if found is not None and found.error else []

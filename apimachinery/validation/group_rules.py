@@ -120,6 +120,13 @@ GROUPS: dict[tuple[str, str], Rules] = {
         subresources={"status": policies.policy_status},
     ),
     (ADMISSION, "ValidatingAdmissionPolicyBinding"): Rules(create=policies.binding, core_finalizers=False),
+    (ADMISSION, "MutatingAdmissionPolicy"): Rules(
+        create=policies.mutating_policy,
+        update=policies.mutating_policy_update,
+        create_on_update=False,
+        core_finalizers=False,
+    ),
+    (ADMISSION, "MutatingAdmissionPolicyBinding"): Rules(create=policies.mutating_binding, core_finalizers=False),
     ("apiextensions.k8s.io", "CustomResourceDefinition"): Rules(
         create=crds.create,
         update=crds.update,

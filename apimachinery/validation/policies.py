@@ -1,12 +1,12 @@
-"""Rules of ValidatingAdmissionPolicies and their bindings.
+"""Rules of admission policies, validating and mutating ones, and of their bindings.
 
-Expressions have to parse; whether types and names fit is for the code which evaluates them to say.
+Expressions are compiled as they would be to evaluate them; the fields of objects are not known then.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apimachinery import names
 from apimachinery.fields import FieldError, Path, duplicate, forbidden, invalid, not_supported, required
@@ -15,10 +15,12 @@ from apimachinery.validation.metadata import conditions, label_selector
 from apimachinery.validation.webhooks import (
     FAILURE_POLICIES,
     MATCH_POLICIES,
-    expression,
     match_conditions,
     rule_with_operations,
 )
+
+if TYPE_CHECKING:
+    from apimachinery.validation.expressions import PolicyExpressions
 
 Obj = dict[str, Any]
 Errors = list[FieldError]
@@ -26,6 +28,9 @@ Errors = list[FieldError]
 SPEC = Path("spec")
 REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
 ACTIONS = ("Audit", "Deny", "Warn")
+MUTABLE = ("CREATE", "UPDATE")
+REINVOCATIONS = ("IfNeeded", "Never")
+PATCH_TYPES = ("ApplyConfiguration", "JSONPatch")
 MOST_AUDIT_ANNOTATIONS = 20
 LONGEST_VALUE_EXPRESSION = 5 * 1024
 _NOTHING = "validations or auditAnnotations must contain at least one item"
@@ -67,6 +72,20 @@ def policy_status(new: Obj, old: Obj) -> Errors:
 
 def _policy(obj: Obj, old: Obj | None) -> Errors:
     spec = obj.get("spec") or {}
+    expressions = _expressions(spec)
+    found = _common(spec, old, expressions)
+    return found + _decisions(spec, (obj.get("metadata") or {}).get("name") or "", expressions)
+
+
+def _expressions(spec: Obj) -> PolicyExpressions:
+    # Most clusters have no policies: the language is loaded for those that do.
+    from apimachinery.validation.expressions import PolicyExpressions
+
+    return PolicyExpressions(spec)
+
+
+def _common(spec: Obj, old: Obj | None, expressions: PolicyExpressions, *, mutating: bool = False) -> Errors:
+    """What both kinds of policies have."""
     found = _required_choice(spec, "failurePolicy", FAILURE_POLICIES, SPEC)
     if spec.get("paramKind") is not None:
         found += _param_kind(spec["paramKind"], SPEC.child("paramKind"))
@@ -77,24 +96,79 @@ def _policy(obj: Obj, old: Obj | None) -> Errors:
         found += _match_resources(constraints, SPEC.child("matchConstraints"))
         if not constraints.get("resourceRules"):
             found.append(required(SPEC.child("matchConstraints", "resourceRules")))
+        if mutating:
+            found += _mutable(constraints)
     before = (old or {}).get("spec") or {}
     unchanged = old is not None and all(
         same(spec.get(field), before.get(field)) for field in ("paramKind", "matchConditions")
     )
     if not unchanged:
-        found += match_conditions(spec.get("matchConditions") or [], SPEC.child("matchConditions"))
+        params = spec.get("paramKind") is not None
+        found += match_conditions(spec.get("matchConditions") or [], SPEC.child("matchConditions"), params=params)
     for index, variable in enumerate(spec.get("variables") or ()):
-        found += _variable(variable, SPEC.child("variables").index(index))
-    return found + _decisions(spec, (obj.get("metadata") or {}).get("name") or "")
+        found += _variable(variable, SPEC.child("variables").index(index), expressions)
+    return found
 
 
-def _decisions(spec: Obj, name: str) -> Errors:
+def _mutable(constraints: Obj) -> Errors:
+    """Only requests that bring an object can be changed."""
+    place = SPEC.child("matchConstraints", "resourceRules", "operations")
+    return [
+        not_supported(place, operation, MUTABLE)
+        for rule in constraints.get("resourceRules") or ()
+        for operation in rule.get("operations") or ()
+        if operation not in MUTABLE
+    ]
+
+
+def mutating_policy(obj: Obj) -> Errors:
+    return _mutating(obj, None)
+
+
+def mutating_policy_update(new: Obj, old: Obj) -> Errors:
+    return _mutating(new, old)
+
+
+def _mutating(obj: Obj, old: Obj | None) -> Errors:
+    spec = obj.get("spec") or {}
+    expressions = _expressions(spec)
+    found = _common(spec, old, expressions, mutating=True)
+    mutations, place = spec.get("mutations") or [], SPEC.child("mutations")
+    if not mutations:
+        found.append(required(place, "mutations must contain at least one item"))
+    for index, mutation in enumerate(mutations):
+        found += _mutation(mutation, place.index(index), expressions)
+    policy, place = spec.get("reinvocationPolicy") or "", SPEC.child("reinvocationPolicy")
+    if not policy:
+        return [*found, required(place)]
+    return found if policy in REINVOCATIONS else [*found, not_supported(place, policy, REINVOCATIONS)]
+
+
+def _mutation(mutation: Obj, path: Path, expressions: PolicyExpressions) -> Errors:
+    kind = mutation.get("patchType") or ""
+    if not kind:
+        return [required(path.child("patchType"))]
+    if kind not in PATCH_TYPES:
+        return [not_supported(path.child("patchType"), kind, PATCH_TYPES)]
+    own, other = ("jsonPatch", "applyConfiguration") if kind == "JSONPatch" else ("applyConfiguration", "jsonPatch")
+    if mutation.get(own) is None:
+        found = [required(path.child(own), f"must be specified when patchType is {kind}")]
+    else:
+        text, place = mutation[own].get("expression") or "", path.child(own, "expression")
+        found = expressions.check(kind, text, place)
+    if mutation.get(other) is not None:
+        detail = f"must not be specified when patchType is {kind}"
+        found.append(invalid(path.child(other), f"{{{other}}}", detail))
+    return found
+
+
+def _decisions(spec: Obj, name: str, expressions: PolicyExpressions) -> Errors:
     validations, annotations = spec.get("validations") or [], spec.get("auditAnnotations") or []
     if not validations and not annotations:
         return [required(SPEC.child(field), _NOTHING) for field in ("validations", "auditAnnotations")]
     found: Errors = []
     for index, validation in enumerate(validations):
-        found += _validation(validation, SPEC.child("validations").index(index))
+        found += _validation(validation, SPEC.child("validations").index(index), expressions)
     place = SPEC.child("auditAnnotations")
     if len(annotations) > MOST_AUDIT_ANNOTATIONS:
         detail = f"must not have more than {MOST_AUDIT_ANNOTATIONS} auditAnnotations"
@@ -102,7 +176,7 @@ def _decisions(spec: Obj, name: str) -> Errors:
     seen: set[str] = set()
     for index, annotation in enumerate(annotations):
         key = annotation.get("key") or ""
-        found += _audit_annotation(annotation, name, place.index(index))
+        found += _audit_annotation(annotation, name, place.index(index), expressions)
         if key in seen:
             found.append(duplicate(place.index(index).child("key"), key))
         seen.add(key)
@@ -167,18 +241,20 @@ def _named_rule(rule: Obj, path: Path) -> Errors:
     return found + rule_with_operations(rule, path)
 
 
-def _variable(variable: Obj, path: Path) -> Errors:
+def _variable(variable: Obj, path: Path, expressions: PolicyExpressions) -> Errors:
     name = variable.get("name") or ""
     found: Errors = []
     if not name.strip():
         found.append(required(path.child("name"), "name is not specified"))
     elif not _IDENTIFIER.fullmatch(name) or name in _RESERVED:
         found.append(invalid(path.child("name"), name, "must be a valid CEL identifier"))
-    return found + expression(variable.get("expression") or "", path.child("expression"), _NO_EXPRESSION)
+    text = variable.get("expression") or ""
+    return found + expressions.variable(name, text, path.child("expression"), _NO_EXPRESSION)
 
 
-def _validation(validation: Obj, path: Path) -> Errors:
-    found = expression(validation.get("expression") or "", path.child("expression"), _NO_EXPRESSION)
+def _validation(validation: Obj, path: Path, expressions: PolicyExpressions) -> Errors:
+    text = validation.get("expression") or ""
+    found = expressions.check("validation", text, path.child("expression"), _NO_EXPRESSION)
     for field in ("messageExpression", "message"):
         text = validation.get(field) or ""
         if text and not text.strip():
@@ -186,14 +262,14 @@ def _validation(validation: Obj, path: Path) -> Errors:
         elif field == "message" and re.search(r"[\n\r]", text.strip()):
             found.append(invalid(path.child(field), text, "must not contain line breaks"))
         elif field == "messageExpression" and text:
-            found += expression(text, path.child(field), "")
+            found += expressions.check("message", text, path.child(field))
     reason = validation.get("reason")
     if reason is not None and reason not in REASONS:
         found.append(not_supported(path.child("reason"), reason, REASONS))
     return found
 
 
-def _audit_annotation(annotation: Obj, name: str, path: Path) -> Errors:
+def _audit_annotation(annotation: Obj, name: str, path: Path, expressions: PolicyExpressions) -> Errors:
     key = annotation.get("key") or ""
     full = f"{name}/{key}"
     if name:
@@ -204,11 +280,19 @@ def _audit_annotation(annotation: Obj, name: str, path: Path) -> Errors:
     place = path.child("valueExpression")
     if len(text.strip().encode()) > LONGEST_VALUE_EXPRESSION:
         return [*found, required(place, f"must not exceed {LONGEST_VALUE_EXPRESSION} bytes in length")]
-    return found + expression(text, place, "valueExpression is not specified")
+    return found + expressions.check("annotation", text, place, "valueExpression is not specified")
 
 
 def binding(obj: Obj) -> Errors:
     spec = obj.get("spec") or {}
+    return _bound(spec) + _actions(spec.get("validationActions") or [], SPEC.child("validationActions"))
+
+
+def mutating_binding(obj: Obj) -> Errors:
+    return _bound(obj.get("spec") or {})
+
+
+def _bound(spec: Obj) -> Errors:
     name = spec.get("policyName") or ""
     place = SPEC.child("policyName")
     found: Errors = (
@@ -218,7 +302,7 @@ def binding(obj: Obj) -> Errors:
         found += _param_reference(spec["paramRef"], SPEC.child("paramRef"))
     if spec.get("matchResources") is not None:
         found += _match_resources(spec["matchResources"], SPEC.child("matchResources"))
-    return found + _actions(spec.get("validationActions") or [], SPEC.child("validationActions"))
+    return found
 
 
 def _actions(listed: list[str], path: Path) -> Errors:

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from apimachinery import names
 from apimachinery.fields import FieldError, Path, duplicate, invalid, not_supported, required, too_many
-from apimachinery.validation.expressions import complaint
 from apimachinery.validation.metadata import label_selector
 
 Obj = dict[str, Any]
@@ -176,23 +175,22 @@ def _review_versions(listed: list[str], tolerance: _Tolerance, path: Path) -> Er
     return found
 
 
-def expression(text: str, path: Path, missing: str, *, trimmed: bool = False) -> Errors:
-    """`missing` is said when there is none; `trimmed` is how upstream shows some of them."""
-    if not text.strip():
-        return [required(path, missing)]
-    shown = text.strip() if trimmed else text
-    wrong = complaint(shown)
-    return [invalid(path, shown, wrong)] if wrong else []
-
-
-def match_conditions(listed: list[Obj], path: Path) -> Errors:
-    """Their expressions have to parse; what they speak about is found out by whoever evaluates them."""
+def match_conditions(listed: list[Obj], path: Path, *, params: bool = False) -> Errors:
+    """Their expressions have to be of type bool; with `params` they may speak of those."""
     found: Errors = [too_many(path, len(listed), MOST_CONDITIONS)] if len(listed) > MOST_CONDITIONS else []
     seen: set[str] = set()
     for index, condition in enumerate(listed):
         place = path.index(index)
         name = condition.get("name") or ""
-        found += expression(condition.get("expression") or "", place.child("expression"), "", trimmed=True)
+        text = (condition.get("expression") or "").strip()
+        if not text:
+            found.append(required(place.child("expression")))
+        else:
+            # Few configurations have conditions: the language is loaded for those that do.
+            from apimachinery.validation.expressions import condition_complaint
+
+            wrong = condition_complaint(text, params=params)
+            found += [invalid(place.child("expression"), text, wrong)] if wrong else []
         if not name:
             found.append(required(place.child("name")))
             continue

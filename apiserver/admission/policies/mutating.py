@@ -6,6 +6,7 @@ from typing import Any
 
 from apimachinery.cel import types
 from apimachinery.cel.admission import Compiled
+from apimachinery.cel.composition import Expressions
 from apimachinery.cel.environment import Budget
 from apimachinery.cel.errors import CelError
 from apimachinery.cel.mutation import JSON_PATCH, OBJECT, check_names, to_json
@@ -16,7 +17,6 @@ from apimachinery.schema.decode import typed
 from apimachinery.schema.nodes import DecodeError, Field
 from apiserver.admission.chain import refuse
 from apiserver.admission.policies.bindings import Answers, Bindings, bindings, settled
-from apiserver.admission.policies.expressions import Expressions
 from apiserver.admission.policies.invocations import Invocation, Invocations
 from apiserver.admission.policies.store import Policy
 from apiserver.admission.webhooks import Turn, encoded, replace, seen_as

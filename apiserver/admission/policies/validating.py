@@ -11,12 +11,12 @@ import orjson
 
 from apimachinery.cel import types
 from apimachinery.cel.admission import Compiled
+from apimachinery.cel.composition import Expressions
 from apimachinery.cel.environment import Budget
 from apimachinery.cel.errors import CelError, OutOfBudget
 from apimachinery.errors import StatusError
 from apiserver.admission.chain import refuse
 from apiserver.admission.policies.bindings import Answers, Bindings, bindings, settled
-from apiserver.admission.policies.expressions import Expressions
 from apiserver.admission.policies.invocations import Invocation, Invocations
 from apiserver.admission.policies.store import Policy
 from apiserver.admission.webhooks import seen_as

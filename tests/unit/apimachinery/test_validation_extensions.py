@@ -22,6 +22,7 @@ CSR = require("certificates.k8s.io/v1", "certificatesigningrequests")
 VALIDATING = require("admissionregistration.k8s.io/v1", "validatingwebhookconfigurations")
 POLICY = require("admissionregistration.k8s.io/v1", "validatingadmissionpolicies")
 BINDING = require("admissionregistration.k8s.io/v1", "validatingadmissionpolicybindings")
+MUTATING_POLICY = require("admissionregistration.k8s.io/v1", "mutatingadmissionpolicies")
 FLOW = require("flowcontrol.apiserver.k8s.io/v1", "flowschemas")
 LEVEL = require("flowcontrol.apiserver.k8s.io/v1", "prioritylevelconfigurations")
 SERVICE = require("apiregistration.k8s.io/v1", "apiservices")
@@ -281,7 +282,7 @@ def test_expressions_have_to_parse() -> None:
     body = hook(matchConditions=[{"name": "a", "expression": "... [] bad expression"}])
     assert created(VALIDATING, body) == [
         'webhooks[0].matchConditions[0].expression: Invalid value: "... [] bad expression": compilation failed: ERROR: '
-        "<input>:1:2: Syntax error: mismatched input '.'\n | ... [] bad expression\n | .^"
+        "<input>:1:2: Syntax error: mismatched input '.' expecting IDENTIFIER\n | ... [] bad expression\n | .^"
     ]
     schema = {"a": {"type": "object", "x-kubernetes-validations": [{"rule": "self ="}]}}
     (found,) = created(CRD, definition(schema))
@@ -289,6 +290,54 @@ def test_expressions_have_to_parse() -> None:
         f"{SCHEMA_PATH}.properties[spec].properties[a].x-kubernetes-validations[0].rule: Invalid value: "
         '{"rule":"self ="}: compilation failed: ERROR: <input>:1:6'
     )
+
+
+def test_expressions_have_to_fit_what_they_are_for() -> None:
+    spec = {"matchConstraints": {"resourceRules": [RULE]}}
+    (unknown,) = created(POLICY, {"spec": {**spec, "validations": [{"expression": "objject.x == 1"}]}})
+    assert unknown.startswith(
+        'spec.validations[0].expression: Invalid value: "objject.x == 1": compilation failed: ERROR: <input>:1:1: '
+        "undeclared reference to 'objject' (in container '')"
+    )
+    (result,) = created(POLICY, {"spec": {**spec, "validations": [{"expression": "object.x"}]}})
+    assert result.endswith("must evaluate to bool but got dyn")
+    variables = [{"name": "a", "expression": "1"}, {"name": "b", "expression": "variables.a + 1"}]
+    validations = [{"expression": "variables.b > 1", "messageExpression": "string(variables.b)"}]
+    assert created(POLICY, {"spec": {**spec, "variables": variables, "validations": validations}}) == []
+    (later,) = created(POLICY, {"spec": {**spec, "variables": variables[::-1], "validations": validations}})
+    assert "spec.variables[0].expression" in later
+    assert "undefined field 'a'" in later
+    (params,) = created(POLICY, {"spec": {**spec, "validations": [{"expression": "params.x == 1"}]}})
+    assert "undeclared reference to 'params'" in params
+
+
+def test_policies_that_mutate() -> None:
+    mutations = [
+        {
+            "patchType": "ApplyConfiguration",
+            "applyConfiguration": {"expression": "Object{metadata: Object.metadata{}}"},
+        },
+        {"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'add', path: '/a', value: 1}]"}},
+    ]
+    rule = {**RULE, "operations": ["CREATE"]}
+    constraints = {"resourceRules": [rule]}
+    spec = {"matchConstraints": constraints, "mutations": mutations, "reinvocationPolicy": "Never"}
+    assert created(MUTATING_POLICY, {"spec": spec}) == []
+    wrong = [{"patchType": "JSONPatch", "jsonPatch": {"expression": "1"}, "applyConfiguration": {"expression": "1"}}]
+    deleting = {"resourceRules": [{**RULE, "operations": ["DELETE"]}]}
+    spec = {"matchConstraints": deleting, "mutations": wrong, "reinvocationPolicy": "Always"}
+    assert created(MUTATING_POLICY, {"spec": spec}) == [
+        'spec.matchConstraints.resourceRules.operations: Unsupported value: "DELETE": '
+        'supported values: "CREATE", "UPDATE"',
+        'spec.mutations[0].jsonPatch.expression: Invalid value: "1": must evaluate to list(JSONPatch) but got int',
+        'spec.mutations[0].applyConfiguration: Invalid value: "{applyConfiguration}": must not be specified when '
+        "patchType is JSONPatch",
+        'spec.reinvocationPolicy: Unsupported value: "Always": supported values: "IfNeeded", "Never"',
+    ]
+    assert created(MUTATING_POLICY, {"spec": {"matchConstraints": constraints}}) == [
+        "spec.mutations: Required value: mutations must contain at least one item",
+        "spec.reinvocationPolicy: Required value",
+    ]
 
 
 def test_policies_and_bindings() -> None:

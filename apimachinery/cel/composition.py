@@ -61,9 +61,13 @@ class Expressions:
         self._types: dict[str, Type] = {}
         self.variables: dict[str, Compiled] = {}
         for one in spec.get("variables") or ():
-            found = compiled(self._environment(authorizer=True), one["expression"])
-            self.variables[one["name"]] = found
-            self._types[one["name"]] = found.program.type if found.program is not None else types.DYN
+            self.add(one["name"], one["expression"])
+
+    def add(self, name: str, text: str) -> Compiled:
+        """Another variable, which sees those before it."""
+        found = self.variables[name] = compiled(self._environment(authorizer=True), text)
+        self._types[name] = found.program.type if found.program is not None else types.DYN
+        return found
 
     def _environment(self, *, authorizer: bool, patches: bool = False) -> Environment:
         return environment(

@@ -12,6 +12,7 @@ from component_base.clock import Clock
 from component_base.flags import Values, fail
 from component_base.pki import CertificateAuthority
 from component_base.rng import system_rng
+from controller_manager.admission_policies.controller import PolicyStatusController
 from controller_manager.bootstrap_tokens import OFF_BY_DEFAULT, BootstrapSigner, TokenCleaner
 from controller_manager.certificates.approval import ApprovalController
 from controller_manager.certificates.root_ca import RootCaPublisher
@@ -159,6 +160,7 @@ ENTRIES: dict[str, Entry] = {
     "certificatesigningrequest-approving-controller": Entry(lambda p: ApprovalController(p.informers, p.client)),
     "certificatesigningrequest-signing-controller": Entry(_signing),
     "certificatesigningrequest-cleaner-controller": Entry(lambda p: CleaningController(p.informers), 1),
+    "validatingadmissionpolicy-status-controller": Entry(lambda p: PolicyStatusController(p.informers, p.client)),
     "bootstrap-signer-controller": Entry(lambda p: BootstrapSigner(p.informers, p.client), 1),
     "token-cleaner-controller": Entry(lambda p: TokenCleaner(p.informers), 1),
 }

@@ -1,0 +1,1 @@
+"""Judges ValidatingAdmissionPolicies against the types of what they are about."""

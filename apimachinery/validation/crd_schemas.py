@@ -1,6 +1,6 @@
 """Rules of the schemas of custom resources: which OpenAPI may be used, and that every field has one known type.
 
-Rules in CEL are `crd_rules`; whether defaults satisfy the schema is not judged.
+Rules in CEL are judged by `crd_rules`, defaults by `crd_defaults`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def validation(holder: Obj | None, status: bool, path: Path) -> Errors:
     if not _unsupported(schema):
         found += sorted(_structural(schema, "root", place) + _complete(schema, schema, place, place), key=str)
     found += _schema(schema, place, _Context(), root=True)
-    return found or _expressions(schema, place)
+    return found or _defaults(schema, place) or _expressions(schema, place)
 
 
 def violations(versions: Iterable[Obj]) -> Errors:
@@ -79,6 +79,18 @@ def violations(versions: Iterable[Obj]) -> Errors:
             place = Path("spec", "versions").index(index).child("schema", "openAPIV3Schema")
             found += sorted(_structural(schema, "root", place) + _complete(schema, schema, place, place), key=str)
     return found
+
+
+def _defaults(schema: Obj, path: Path) -> Errors:
+    if not _has_defaults(schema):
+        return []
+    from apimachinery.validation.crd_defaults import check
+
+    return check(schema, path)
+
+
+def _has_defaults(schema: Obj) -> bool:
+    return schema.get("default") is not None or any(_has_defaults(one) for _, one in _children(schema))
 
 
 def _expressions(schema: Obj, path: Path) -> Errors:

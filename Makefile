@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PY    := .venv/bin/python
 PYTEST := $(PY) -m pytest
 SEED ?=
+PODS ?= 10000
 LAB ?= small
 ROOT := $(shell id -u)
 
@@ -42,6 +43,10 @@ test-unit: .venv/.ready          ## pure decisions and small parts, no root need
 fuzz: .venv/.ready               ## random requests to an apiserver; SEED=n replays a run, N=n says how many (10000)
 	FUZZ_SEED=$(SEED) FUZZ_N=$(or $(N),10000) $(PYTEST) -q -s -o faulthandler_timeout=0 \
 		tests/integration/apiserver/test_random_requests.py
+
+hostile: .venv/.ready            ## clients that stall or never read, N of each kind (1000): how long others wait, and memory
+	HOSTILE_N=$(or $(N),1000) $(PYTEST) -q -s -o faulthandler_timeout=0 \
+		tests/integration/apiserver/test_hostile_clients.py
 
 sim: .venv/.ready                ## the store in one process on virtual time; SEED=n replays one run
 	SIM_SEED=$(SEED) $(PYTEST) -q -n 2 tests/sim

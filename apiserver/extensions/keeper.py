@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from apimachinery.errors import StatusError
+from apimachinery.resources import ResourceInfo
 from apiserver.extensions import conditions
 from apiserver.extensions.definition import DEFINITIONS, is_true
 from apiserver.extensions.kinds import CustomKinds
@@ -79,7 +81,7 @@ class Keeper:
                     await self._clock.sleep(RETRY_SECONDS)
 
     async def _sync(self, name: str) -> None:
-        obj = self._objects.get(DEFINITIONS, "", name)
+        obj = self._read(name)
         if obj is None:
             return
         if obj["metadata"].get("deletionTimestamp"):
@@ -95,7 +97,12 @@ class Keeper:
 
         await self._write(name, change)
 
-    async def _write(self, name: str, change: Any) -> None:
+    def _read(self, name: str) -> JSON | None:
+        """Not kept decoded: schemas may be large."""
+        entry = self._feed.cache(DEFINITIONS).get("", name)
+        return entry.peek() if entry is not None else None
+
+    async def _write(self, name: str, change: Callable[[JSON], JSON | None]) -> None:
         try:
             written = await self._objects.update_raw(DEFINITIONS, "", name, change)
         except StatusError as error:
@@ -119,7 +126,7 @@ class Keeper:
         """Whether it must be tried again."""
         try:
             await self._say(name, True, "InstanceDeletionInProgress", "CustomResource deletion is in progress")
-            definition = self._objects.get(DEFINITIONS, "", name)
+            definition = self._read(name)
             if definition is None:
                 return False
             if not is_true(definition, "Established"):
@@ -168,7 +175,7 @@ class Keeper:
 
         async def remove(namespace: str, one: str) -> None:
             async with room:
-                await self._objects_delete(info, namespace, one)
+                await self._delete(info, namespace, one)
 
         results = await asyncio.gather(
             *(remove(entry.namespace, entry.name) for entry in list(cache.entries.values())), return_exceptions=True
@@ -184,7 +191,7 @@ class Keeper:
             await self._clock.sleep(LOOK_SECONDS)
         return None
 
-    async def _objects_delete(self, info: Any, namespace: str, name: str) -> None:
+    async def _delete(self, info: ResourceInfo, namespace: str, name: str) -> None:
         try:
             await self._writer.delete(info, namespace, name, deletion.Options(), Write(admit=False))
         except StatusError as error:

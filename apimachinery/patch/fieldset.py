@@ -30,6 +30,11 @@ def value(item: Any) -> str:
     return f"v:{orjson.dumps(item).decode()}"
 
 
+def in_order(node: Node) -> Node:
+    """The same set as upstream writes it: sorted, so that equal sets are equal texts."""
+    return {step: in_order(node[step]) if node[step] else {} for step in sorted(node)}
+
+
 def is_member(node: Node) -> bool:
     return not node or SELF in node
 

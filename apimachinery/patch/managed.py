@@ -139,7 +139,7 @@ def write(managers: Managers) -> list[dict[str, Any]]:
         }
         if owned.time:
             entry["time"] = owned.time
-        entry |= {"fieldsType": "FieldsV1", "fieldsV1": owned.fields}
+        entry |= {"fieldsType": "FieldsV1", "fieldsV1": fieldset.in_order(owned.fields)}
         if manager.subresource:
             entry["subresource"] = manager.subresource
         entries.append(entry)

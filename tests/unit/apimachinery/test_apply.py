@@ -286,3 +286,12 @@ def test_kubectl_moves_from_client_side_apply_without_conflicts() -> None:
     for manager, config in (("kubectl", config_map(b="2")), ("other", config_map(a="2"))):
         with pytest.raises(StatusError, match="kubectl-client-side-apply"):
             apply(CONFIG_MAPS, live, config, manager, False, T2)
+
+
+def test_owned_fields_are_written_in_one_order() -> None:
+    """Clients compare them as text, after a decoder of theirs has sorted them."""
+    obj = deployment({"name": "b", "image": "i"}, {"name": "a", "image": "i"}, replicas=1)
+    managed.update(DEPLOYMENTS, None, obj, "m", T1)
+    obj = apply(DEPLOYMENTS, obj, deployment({"name": "a", "image": "j"}, paused=True), "applier", True, T2)
+    for entry in obj["metadata"]["managedFields"]:
+        assert json.dumps(entry["fieldsV1"]) == json.dumps(entry["fieldsV1"], sort_keys=True)

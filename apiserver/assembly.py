@@ -76,7 +76,7 @@ class Assembly:
         self.writer.sides["services"] = self._services
         self._kubernetes = KubernetesService(self.objects, self._etcd, chosen, clock)
         authenticator = authn.build(values, self.objects, clock)
-        authorizer = modes.build(values, self.objects)
+        authorizer = modes.build(values, self.objects, clock)
         self._webhooks = WebhookClient(ServiceResolver(self.objects, rng))
         asking = webhooks.makers(self.objects, self._webhooks, self.catalog, clock, authorizer)
         more = {**asking, **policies.makers(self.objects, self.catalog, authorizer)}

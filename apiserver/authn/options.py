@@ -9,7 +9,9 @@ from apiserver.authn.chain import BearerToken, RequestAuthenticator, TokenAuthen
 from apiserver.authn.request_header import HeaderNames, RequestHeader
 from apiserver.authn.service_account import Keys, ServiceAccountTokens
 from apiserver.authn.token_file import TokenFile
+from apiserver.authn.webhook import VERSIONS, TokenWebhook
 from apiserver.ports import Authenticator, Objects
+from apiserver.webhooks.reviews import ReviewClient
 from component_base.clock import Clock
 from component_base.flags import FlagSet, Values
 
@@ -30,6 +32,9 @@ def declare(flags: FlagSet) -> None:
     flags.strings("service-account-issuer", (), "issuer of ServiceAccount tokens; the first signs, all are accepted")
     flags.strings("service-account-key-file", (), "PEM keys that verify ServiceAccount tokens")
     flags.boolean("service-account-lookup", True, "tokens kept in Secrets end with their Secret")
+    flags.string("authentication-token-webhook-config-file", "", "kubeconfig of the server that knows tokens")
+    flags.string("authentication-token-webhook-version", "v1beta1", "of the TokenReviews sent: v1 or v1beta1")
+    flags.duration("authentication-token-webhook-cache-ttl", 120, "how long that server's answers are remembered")
     flags.strings("api-audiences", (), "audiences that are this API; the issuer by default")
 
 
@@ -56,6 +61,12 @@ def token_members(values: Values, objects: Objects, clock: Clock) -> list[TokenA
         members.append(ServiceAccountTokens(keys, objects, clock, values["service-account-lookup"]))
     if values["enable-bootstrap-token-auth"]:
         members.append(BootstrapTokens(objects, clock))
+    if path := values["authentication-token-webhook-config-file"]:
+        version = values["authentication-token-webhook-version"]
+        if version not in VERSIONS:
+            raise ValueError(f"--authentication-token-webhook-version: {version!r} is not one of {', '.join(VERSIONS)}")
+        seconds = values["authentication-token-webhook-cache-ttl"]
+        members.append(TokenWebhook(ReviewClient(path, clock), version, audiences(values), clock, seconds))
     return members
 
 

@@ -10,15 +10,23 @@ from apiserver.authz.node import NodeAuthorizer, node_of
 from apiserver.authz.node_graph import NodeGraph
 from apiserver.authz.rbac import MASTERS, RbacAuthorizer, RbacIndex
 from apiserver.authz.rules import Rule
+from apiserver.authz.webhook import WebhookAuthorizer
 from apiserver.bootstrap.cluster_roles import rules_of
 from apiserver.ports import Attributes, Authorizer, Objects, User, Verdict
+from apiserver.webhooks.reviews import ReviewClient
+from component_base.clock import Clock, SystemClock
 from component_base.flags import FlagSet, Values
 
-MODES = ("Node", "RBAC", "AlwaysAllow", "AlwaysDeny")
+MODES = ("Node", "RBAC", "Webhook", "AlwaysAllow", "AlwaysDeny")
+VERSIONS = ("v1", "v1beta1")
 
 
 def declare(flags: FlagSet) -> None:
     flags.strings("authorization-mode", ("Node", "RBAC"), f"who decides, in this order: {', '.join(MODES)}")
+    flags.string("authorization-webhook-config-file", "", "kubeconfig of the server that decides in the mode Webhook")
+    flags.string("authorization-webhook-version", "v1beta1", "of the SubjectAccessReviews sent: v1 or v1beta1")
+    flags.duration("authorization-webhook-cache-authorized-ttl", 300, "how long that server's yes is remembered")
+    flags.duration("authorization-webhook-cache-unauthorized-ttl", 30, "how long its no is")
 
 
 class ModeAuthorizer:
@@ -50,6 +58,9 @@ class ModeAuthorizer:
         if any(isinstance(member, NodeAuthorizer) for member in self._members) and node_of(user)[1]:
             incomplete = True
             problems.append("node authorizer does not support user rule resolution")
+        if any(isinstance(member, WebhookAuthorizer) for member in self._members):
+            incomplete = True
+            problems.append("webhook authorizer does not support user rule resolution")
         if any(isinstance(member, Always) and member.verdict is Verdict.ALLOW for member in self._members):
             held += [Rule(("*",), ("*",), ("*",)), Rule(("*",), paths=("*",))]
         if self._rbac is not None:
@@ -100,8 +111,8 @@ class Always:
         return self.verdict, "" if self.verdict is Verdict.ALLOW else "Everything is forbidden."
 
 
-def build(values: Values, objects: Objects) -> ModeAuthorizer:
-    """Raises ValueError for a mode that is unknown or given twice."""
+def build(values: Values, objects: Objects, clock: Clock | None = None) -> ModeAuthorizer:
+    """Raises ValueError for a mode that is unknown or given twice, or a webhook's file that cannot be used."""
     modes: tuple[str, ...] = values["authorization-mode"]
     unknown = [mode for mode in modes if mode not in MODES]
     if unknown:
@@ -116,6 +127,21 @@ def build(values: Values, objects: Objects) -> ModeAuthorizer:
         elif mode == "RBAC":
             assert index is not None
             members.append(RbacAuthorizer(index))
+        elif mode == "Webhook":
+            members.append(_webhook(values, clock or SystemClock()))
         else:
             members.append(Always(Verdict.ALLOW if mode == "AlwaysAllow" else Verdict.DENY))
     return ModeAuthorizer(members, index)
+
+
+def _webhook(values: Values, clock: Clock) -> WebhookAuthorizer:
+    path, version = values["authorization-webhook-config-file"], values["authorization-webhook-version"]
+    if not path:
+        raise ValueError("--authorization-webhook-config-file is required in the mode Webhook")
+    if version not in VERSIONS:
+        raise ValueError(f"--authorization-webhook-version: {version!r} is not one of {', '.join(VERSIONS)}")
+    seconds = (
+        values["authorization-webhook-cache-authorized-ttl"],
+        values["authorization-webhook-cache-unauthorized-ttl"],
+    )
+    return WebhookAuthorizer(ReviewClient(path, clock), version, clock, *seconds)

@@ -43,6 +43,8 @@ async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
         await core.feed.fresh(cache)
     elif revision:
         await core.feed.reached(revision, cache)
+    if core.feed.cache(info) is not cache:  # of an older definition: nobody would ever tell this watch anything
+        raise errors.expired(f"the definition of {info.group_resource} has just changed: list again")
     changes: list[Change] | None = []
     entries: Iterable[Entry] = ()
     if initial:

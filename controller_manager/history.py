@@ -44,8 +44,11 @@ class History:
 
 
 def template_patch(template: msgspec.Raw) -> dict[str, Any]:
+    """Its members are sorted, as Go writes maps: clients find the revision that is current by comparing bytes."""
     found: dict[str, Any] = msgspec.json.decode(template)
-    return {"spec": {"template": {**found, "$patch": "replace"}}}
+    patch = {"spec": {"template": {**found, "$patch": "replace"}}}
+    in_order: dict[str, Any] = json.loads(json.dumps(patch, sort_keys=True))
+    return in_order
 
 
 def path(namespace: str, name: str = "") -> str:

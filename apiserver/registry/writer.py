@@ -97,8 +97,6 @@ class Writer:
         if info.custom is not None and info.custom.terminating:
             name = metadata.get("name") or ""
             raise errors.forbidden(info.plural, info.group, name, _TERMINATING)
-        if metadata.get("resourceVersion"):
-            raise errors.bad_request(_RV_ON_CREATE)
         self._wipe_system_fields(metadata)
         await self._admit_new(info, obj, write)
         metadata = obj["metadata"]
@@ -157,6 +155,9 @@ class Writer:
             write.warnings += advice(info, obj)
             if write.admit and self.admission is not None:
                 await self.admission.validate(_admission(Operation.CREATE, info, "", obj, None, write))
+            if metadata.get("resourceVersion"):
+                # Storing is what cannot be done with it: whoever may not create at all hears that first.
+                raise errors.bad_request(_RV_ON_CREATE)
             entry = await self._store_new(info, obj, namespace, name, write)
             done = not write.dry_run
             return entry

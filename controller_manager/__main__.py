@@ -55,7 +55,7 @@ def flags() -> FlagSet:
 
 async def serve(values: Values, stop: asyncio.Event, folder: Path) -> int:
     clock = SystemClock()
-    client = load_client(PROGRAM, values, "skiff-controller-manager")
+    client = load_client(PROGRAM, values, "kube-controller-manager")
     health = Health()
     port = health_server(values, PROGRAM, health, client, folder, clock)
     try:

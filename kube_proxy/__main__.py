@@ -72,7 +72,7 @@ async def serve(values: Values, stop: asyncio.Event) -> int:
     if values["cleanup"]:
         return await clean_up(values)
     clock = SystemClock()
-    client = load_client(PROGRAM, values, "skiff-kube-proxy")
+    client = load_client(PROGRAM, values, "kube-proxy")
     network = Network(
         values["hostname-override"] or os.uname().nodename.lower(),
         cluster_cidr=values["cluster-cidr"],

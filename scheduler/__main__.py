@@ -32,7 +32,7 @@ def flags() -> FlagSet:
 
 async def serve(values: Values, stop: asyncio.Event, folder: Path) -> int:
     clock = SystemClock()
-    client = load_client(PROGRAM, values, "skiff-scheduler")
+    client = load_client(PROGRAM, values, "kube-scheduler")
     reviewer = (
         load_client(PROGRAM, values, PROGRAM, "authentication-kubeconfig")
         if values["authentication-kubeconfig"]

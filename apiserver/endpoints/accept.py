@@ -32,8 +32,8 @@ PLAIN = Representation()
 
 def pretty_wanted(query: dict[str, str], user_agent: str) -> bool:
     """By `?pretty`, or for people: browsers, curl and wget get indented JSON."""
-    if (asked := query.get("pretty")) is not None:
-        return asked.lower() not in ("false", "0")
+    if asked := query.get("pretty"):
+        return asked in ("1", "t", "T", "true", "TRUE", "True")
     return user_agent.startswith(("curl", "Wget", "Mozilla/5.0"))
 
 

@@ -5,6 +5,8 @@ Refusals are never remembered. As upstream, a token that was revoked may be good
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections.abc import Mapping, Sequence
 
 from apiserver.ports import Authenticator, Credentials, User
@@ -12,7 +14,7 @@ from component_base.clock import Clock
 
 SECONDS = 10.0
 ENTRIES = 4096
-Key = tuple[str, bytes | None]
+Key = tuple[bytes, bytes | None]
 
 
 class RememberedIdentities:
@@ -24,13 +26,16 @@ class RememberedIdentities:
         self._prefixes = tuple(prefixes)
         self._authenticator = authenticator
         self._clock = clock
+        self._secret = secrets.token_bytes(32)
         self._known: dict[Key, tuple[User, float]] = {}
+        """By a digest of the token: no token lies in memory longer than its request takes."""
 
     async def authenticate(self, credentials: Credentials) -> User | None:
         headers = credentials.headers
-        key = (headers.get("authorization", ""), credentials.client_certificate)
-        if credentials.websocket_token or not any(key) or self._forwarded(headers):
+        token, certificate = headers.get("authorization", ""), credentials.client_certificate
+        if credentials.websocket_token or not (token or certificate) or self._forwarded(headers):
             return await self._authenticator.authenticate(credentials)
+        key = (hashlib.blake2b(token.encode(), key=self._secret).digest() if token else b"", certificate)
         found = self._known.get(key)
         now = self._clock.monotonic()
         if found is not None and now < found[1]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from pathlib import Path
 
 from apiserver import admission, app
@@ -110,16 +111,20 @@ class Assembly:
         openapi = OpenApi(self.catalog, app.VERSION["gitVersion"], self._aggregation.openapi)
         folder = Path(values["log-dir"])
         shell = app.Shell(self.catalog, discovery, openapi, self.health, signed.documents, folder, self._worker)
-        limits = Limits(
-            values["max-requests-inflight"], values["max-mutating-requests-inflight"], values["request-timeout"]
-        )
+        reads, writes = self._part("max-requests-inflight"), self._part("max-mutating-requests-inflight")
+        limits = Limits(reads, writes, values["request-timeout"])
         proxied = authn.header_names(values)
         remembered = RememberedIdentities(
             authenticator, clock, (*proxied.username, *proxied.uid, *proxied.group), proxied.extra_prefix
         )
-        self._flows = FlowControl(values, self.objects, self.feed, self.catalog, clock)
+        self._flows = FlowControl(values, reads + writes, self.objects, self.feed, self.catalog, clock)
         elsewhere, gate = self._aggregation.elsewhere, self._flows.gate
         self.app = ApiServer(self.core, remembered, authorizer, shell, limits, elsewhere, gate)
+
+    def _part(self, flag: str) -> int:
+        """This worker's part of a number for the whole server; 0 means any number."""
+        number: int = self._chosen.values[flag]
+        return math.ceil(number / self._worker.count)
 
     def _health(self) -> Health:
         async def store() -> str:
@@ -148,8 +153,8 @@ class Assembly:
         """What runs beside the requests."""
         running = [spawn(self.feed.run(), "follow the store")]
         running.append(spawn(Aggregator(self.objects, self._clock).run(), "aggregate roles"))
-        running += self._aggregation.start()
-        running += self._flows.start(self.ready)
+        running += self._aggregation.start(self._worker.is_first)
+        running += self._flows.start(self.ready, self._worker.is_first)
         running.append(spawn(self._keeper.run(), "keep CustomResourceDefinitions"))
         if self._worker.is_first and (interval := self._chosen.values["etcd-compaction-interval"]):
             running.append(spawn(compact_for_ever(self._etcd, self._clock, interval), "compact the store"))

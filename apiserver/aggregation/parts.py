@@ -42,12 +42,13 @@ class Aggregation:
         backend = self._backends.for_path(exchange.path, target.group, target.version, target.resource)
         return None if backend is None else partial(self._forward, backend)
 
-    def start(self) -> list[asyncio.Task[None]]:
-        return [
-            spawn(self._registration.run(), "keep our own APIServices"),
-            spawn(self._availability.run(), "watch over APIServices"),
-            spawn(self.discovery.run(), "read the discovery of APIServices"),
-        ]
+    def start(self, is_first: bool) -> list[asyncio.Task[None]]:
+        """The first of several workers keeps the objects for all."""
+        running = [spawn(self.discovery.run(), "read the discovery of APIServices")]
+        if is_first:
+            running.append(spawn(self._registration.run(), "keep our own APIServices"))
+            running.append(spawn(self._availability.run(), "watch over APIServices"))
+        return running
 
     async def close(self) -> None:
         await self._transport.close()

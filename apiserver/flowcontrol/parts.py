@@ -22,11 +22,12 @@ from component_base.tasks import spawn
 class FlowControl:
     """`gate` is None where priorities are turned off."""
 
-    def __init__(self, values: Values, objects: Objects, feed: Feed, catalog: Catalog, clock: Clock) -> None:
+    def __init__(
+        self, values: Values, seats: int, objects: Objects, feed: Feed, catalog: Catalog, clock: Clock
+    ) -> None:
         self.gate: Gate | None = None
         if not values["enable-priority-and-fairness"]:
             return
-        seats = values["max-requests-inflight"] + values["max-mutating-requests-inflight"]
         configuration = Configuration(objects, seats, clock.monotonic)
         self._keeper = Keeper(objects, configuration, clock)
         REGISTRY.register(FlowMetrics(configuration))
@@ -48,7 +49,8 @@ class FlowControl:
 
         self.gate = Gate(configuration, clock, values["request-timeout"], sizes)
 
-    def start(self, bootstrapped: asyncio.Event) -> list[asyncio.Task[None]]:
+    def start(self, bootstrapped: asyncio.Event, is_first: bool) -> list[asyncio.Task[None]]:
+        """The first of several workers keeps the objects for all."""
         if self.gate is None:
             return []
 
@@ -56,4 +58,5 @@ class FlowControl:
             await bootstrapped.wait()
             await self._keeper.keep()
 
-        return [spawn(self._keeper.lend(), "lend seats"), spawn(keep(), "keep flow control's objects")]
+        lending = spawn(self._keeper.lend(), "lend seats")
+        return [lending, spawn(keep(), "keep flow control's objects")] if is_first else [lending]

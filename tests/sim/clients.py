@@ -156,7 +156,8 @@ class Observer(Client):
 
     async def run(self) -> None:
         while not self.is_over:
-            start = self.rng.choice([0, 0, self.seen, self.seen + 3, max(1, self.seen - 4), max(1, self.seen - 12)])
+            compacted = max(self.stack.compactions, default=0)
+            start = self.rng.choice([0, compacted, compacted, self.seen, self.seen + 3, max(1, self.seen - 12)])
             await self.observe(start)
 
     async def observe(self, start: int) -> None:
@@ -279,10 +280,11 @@ async def log_in(client: Client, user: str, password: str) -> None:
 
 
 class Intruder(Client):
-    """Tries what it may not: nothing of it must ever be committed."""
+    """Tries what it may not, known or unknown: nothing of it must ever be committed."""
 
     async def run(self) -> None:
+        known = self.line.token
         while not self.is_over:
-            self.line.token = self.rng.choice(["", "made up", self.line.token])
+            self.line.token = self.rng.choice(["", "made up", known])
             await self.attempt("KV", "Put", Put(key=FORBIDDEN, value=self.value()))
             await self.pause(1.0)

@@ -133,8 +133,8 @@ class Recorded(StoreMachine):
         self._life = life
         self._listen()
 
-    def restore(self, chunks: Any) -> None:
-        super().restore(chunks)
+    def become(self, loaded: object) -> None:
+        super().become(loaded)
         first = max(self.space.log_start, 2)
         for revision in range(first, self.space.revision + 1):
             self._life.tell(revision, self.space.history(revision, revision)[0])

@@ -41,7 +41,7 @@ class Nemesis:
 
     def strike(self) -> None:
         stack, host = self.stack, self.victim()
-        match self.rng.randrange(12):
+        match self.rng.randrange(13):
             case 0 | 1:
                 stack.crash(host, power_cut=self.rng.random() < 0.7)
             case 2 | 3:
@@ -49,7 +49,7 @@ class Nemesis:
                     stack.boot(other)
             case 4 | 5:
                 self.isolate(host, both_ways=self.rng.random() < 0.6)
-            case 6:
+            case 6 | 12:
                 stack.blocked.clear()
                 stack.note("the network heals")
             case 7:
@@ -63,7 +63,7 @@ class Nemesis:
                 stack.note(f"m{host.member:x}: the disk is {host.disk_pace:g} times slower")
             case 10:
                 host.disk_error = self.rng.choice([errno.EIO, errno.ENOSPC])
-            case _:
+            case 11:
                 self.hand_over()
 
     def isolate(self, host: Host, both_ways: bool) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Coroutine
+from typing import Any
 
 from component_base.rpc import RpcError
 from etcd_raft.auth import credentials
 from skiff_pb.etcd import rpc_pb2
 from tests.history.operations import Violation
-from tests.sim.clients import Client, Compactor, Intruder, Observer, Tenant, Writer, enable_accounts, log_in
+from tests.sim.clients import FORBIDDEN, Client, Compactor, Intruder, Observer, Tenant, Writer, enable_accounts, log_in
 from tests.sim.nemesis import Nemesis
 from tests.sim.stack import Conditions, Stack
 
@@ -48,7 +50,7 @@ class Storm:
             stack.boot(host)
         await asyncio.sleep(2.0)
         if self.has_accounts:
-            await asyncio.wait_for(enable_accounts(stack), CALM_SECONDS)
+            await self._within_reach(enable_accounts(stack), "accounts are not enabled")
         stack.weather = weather
         for number in range(3):
             self._begin(Writer(f"w{number}", stack), "worker")
@@ -59,13 +61,21 @@ class Storm:
         if stack.rng.random() < 0.6:
             self._begin(Compactor("c", stack), "root")
         if self.has_accounts:
-            self._begin(Intruder("i", stack), "")
+            self._begin(Intruder("i", stack), "worker")
         strikes = stack.loop.create_task(self.nemesis.run())
         await asyncio.sleep(STORM_SECONDS)
         self.nemesis.mend()
         await self._settle()
         await strikes
         stack.judge()
+        if any(change.key == FORBIDDEN for changes in stack.chronicle.changes for change in changes):
+            raise Violation("somebody has written what nobody may")
+
+    async def _within_reach(self, work: Coroutine[Any, Any, None], complaint: str) -> None:
+        try:
+            await asyncio.wait_for(work, CALM_SECONDS)
+        except TimeoutError:
+            raise Violation(f"{complaint} although all is well") from None
 
     def _begin(self, client: Client, user: str) -> None:
         async def first_log_in() -> None:
@@ -85,7 +95,7 @@ class Storm:
             client.is_over = True
         writer = Client("last", stack)
         if self.has_accounts:
-            await asyncio.wait_for(log_in(writer, "worker", "w"), CALM_SECONDS)
+            await self._within_reach(log_in(writer, "worker", "w"), "nobody can log in")
         until = stack.now + CALM_SECONDS
         put = rpc_pb2.PutRequest(key=b"k/last", value=b"x")
         while (await writer.attempt("KV", "Put", put)).response is None:

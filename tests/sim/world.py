@@ -53,8 +53,12 @@ class Ledger:
         for start in range(0, len(lines), 16):
             yield b"\n".join(lines[start : start + 16])
 
-    def restore(self, chunks: Iterable[bytes]) -> None:
-        head, *rest = list(chunks)
+    def load(self, chunks: Iterable[bytes]) -> object:
+        return list(chunks)
+
+    def become(self, loaded: object) -> None:
+        assert isinstance(loaded, list)
+        head, *rest = loaded
         self.applied_index = int(head)
         self.lines = [line for chunk in rest for line in chunk.split(b"\n")]
 

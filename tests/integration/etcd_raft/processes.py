@@ -22,7 +22,7 @@ from skiff_pb.etcd import rpc_pb2
 
 KV = rpc_pb2.DESCRIPTOR.services_by_name["KV"]
 MAINTENANCE = rpc_pb2.DESCRIPTOR.services_by_name["Maintenance"]
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 def free_ports(count: int) -> list[int]:
@@ -154,11 +154,16 @@ class MemberProcess:
             return str(answer.read().decode())
 
     async def ready(self) -> None:
-        async with asyncio.timeout(START_SECONDS):
-            while (await asyncio.to_thread(self.health))["health"] != "true":
-                assert self.process is not None
-                assert self.process.poll() is None, self.log
-                await asyncio.sleep(0.05)
+        found: dict[str, Any] = {}
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while found.get("health") != "true":
+                    assert self.process is not None
+                    assert self.process.poll() is None, self.log
+                    found = await asyncio.to_thread(self.health)
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"{self.name} is not ready but {found}: {self.log[-4000:]}") from None
 
     def channel(self) -> Http2Channel:
         tls = self.credentials.client() if self.credentials else None

@@ -40,6 +40,7 @@ class Condition:
     message: str
 
 
+LOCAL = Condition("True", "Local", "Local APIServices are always available")
 PASSED = Condition("True", "Passed", "all checks passed")
 
 
@@ -104,17 +105,17 @@ class Availability:
     async def run(self) -> None:
         """For ever."""
         while True:
+            self._changed.clear()
             backends = self._backends.all()
             for name in self._seen.keys() - {one.name for one in backends}:
                 del self._seen[name]
             due = [one for one in backends if self._is_due(one)]
             if due:
                 await asyncio.gather(*(self._check(one) for one in due))
-            if not backends:
-                await self._changed.wait()
-            self._changed.clear()
+            for name in self._backends.turned_local():
+                await self._write(name, LOCAL)
             try:
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(LOOK_SECONDS if backends else None):
                     await self._changed.wait()
             except TimeoutError:
                 pass
@@ -144,7 +145,7 @@ class Availability:
         if condition.reason == "FailedDiscoveryCheck":
             retry = min(ASK_SECONDS, before.retry * 2 if before and before.retry < ASK_SECONDS else FIRST_RETRY_SECONDS)
         self._seen[backend.name] = _Seen(fingerprint, self._clock.monotonic() + retry, retry)
-        await self._write(backend, condition)
+        await self._write(backend.name, condition)
 
     async def _ask(self, backend: Backend) -> Condition:
         asking = [asyncio.ensure_future(self._ask_once(backend)) for _ in range(ATTEMPTS)]
@@ -174,14 +175,14 @@ class Availability:
             return f"failing or missing response from {url}: {said}"
         return ""
 
-    async def _write(self, backend: Backend, condition: Condition) -> None:
+    async def _write(self, name: str, condition: Condition) -> None:
         try:
             await self._objects.update_raw(
-                info(), "", backend.name, lambda obj: with_condition(obj, condition, self._clock.now())
+                info(), "", name, lambda obj: with_condition(obj, condition, self._clock.now())
             )
         except StatusError as error:
             if error.code != 404:
-                log.warning("the availability of the APIService %s cannot be written: %s", backend.name, error)
+                log.warning("the availability of the APIService %s cannot be written: %s", name, error)
 
 
 def _info(group: str, plural: str) -> ResourceInfo:

@@ -84,6 +84,15 @@ class Backends:
     def all(self) -> list[Backend]:
         return sorted(self._delegated.values(), key=lambda one: one.name)
 
+    def turned_local(self) -> list[str]:
+        """Names of those that had a Service once, or were made by an older server: their condition does not say so."""
+        found = []
+        for name, obj in self._services.items():
+            conditions = (obj.get("status") or {}).get("conditions") or ()
+            if not obj["spec"].get("service") and not any(one.get("reason") == "Local" for one in conditions):
+                found.append(name)
+        return found
+
     def order(self, groups: Iterable[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
         """Groups and versions, those of backends among them, by the priorities that their APIServices give them."""
         versions = {group: list(found) for group, found in groups}

@@ -204,6 +204,15 @@ def test_a_server_that_cannot_be_reached(api: httpx.Client, namespace: str, othe
     assert GROUP not in [one["name"] for one in api.get("/apis").json()["groups"]]
 
 
+def test_an_apiservice_that_loses_its_service_is_local(api: httpx.Client, other: HttpsServer) -> None:
+    del other
+    change = {"spec": {"service": None, "caBundle": None}}
+    merge = {"content-type": "application/merge-patch+json"}
+    assert api.patch(f"{APISERVICES}/{NAME}", json=change, headers=merge).status_code == 200
+    until(lambda: available(api).get("reason") == "Local")
+    assert api.get(f"{ROOT}/x").status_code == 404
+
+
 def test_apiservices_of_what_is_answered_here(api: httpx.Client) -> None:
     def all_there() -> JSON | None:
         found = {one["metadata"]["name"]: one for one in api.get(APISERVICES).json()["items"]}

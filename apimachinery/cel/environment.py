@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from apimachinery.cel.ast import Node
+from apimachinery.cel.ast import DEEPEST, Node
 from apimachinery.cel.checker import check
 from apimachinery.cel.errors import CelError, CelTypeError, CostExceeded, OutOfBudget
 from apimachinery.cel.lexer import issue
@@ -56,7 +56,10 @@ class Environment:
         tree = self.checked(text)
         if wanted is not None and tree.type != wanted:
             raise WrongResult(text, tree.type)
-        return Program(text, tree)
+        try:
+            return Program(text, tree)
+        except RecursionError:
+            raise _too_deep(text) from None
 
     def checked(self, text: str) -> Node:
         """The tree with its types."""
@@ -64,8 +67,12 @@ class Environment:
         try:
             check(text, tree, self.variables, self._functions, self.provider)
         except RecursionError:
-            raise CelTypeError(text, [issue(text, -1, "expression recursion limit exceeded: 250")]) from None
+            raise _too_deep(text) from None
         return tree
+
+
+def _too_deep(text: str) -> CelTypeError:
+    return CelTypeError(text, [issue(text, -1, f"expression recursion limit exceeded: {DEEPEST}")])
 
 
 class WrongResult(CelTypeError):

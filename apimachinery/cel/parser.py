@@ -129,6 +129,11 @@ class _Parser:
     def _operand(self) -> Node:
         token = self._next
         sign = token.text
+        if self._take("("):
+            # Here and not in `_primary`: what nests most often should take least of Python's stack.
+            tree = self._expression()
+            self._expect(")")
+            return self._postfix(tree)
         if token.kind == "mark" and sign in {"!", "-"}:
             after = self._tokens[self._at + 1]
             if sign == "-" and after.kind in {"int", "float"}:

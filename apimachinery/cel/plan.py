@@ -11,7 +11,18 @@ from collections.abc import Callable
 from typing import Any
 
 from apimachinery.cel import access
-from apimachinery.cel.ast import Call, Comprehension, Ident, ListNode, Literal, MapNode, Node, Select, StructNode
+from apimachinery.cel.ast import (
+    Call,
+    Comprehension,
+    Ident,
+    ListNode,
+    Literal,
+    MapNode,
+    Node,
+    Select,
+    StructNode,
+    children,
+)
 from apimachinery.cel.errors import CelError, CostExceeded, no_such_overload
 from apimachinery.cel.library import dispatcher
 from apimachinery.cel.numbers import UInt
@@ -46,7 +57,18 @@ class Planner:
         # Macros use one subtree in several places, and chains of them would be planned again and again.
         known = self._known.get(node)
         if known is None:
-            known = self._known[node] = self._plan(node)
+            # What is below comes first, so that depth costs nothing of Python's stack; loops have names of their own
+            # and plan what is in them themselves.
+            waiting = [(node, False)]
+            while waiting:
+                one, ready = waiting.pop()
+                if ready:
+                    self._known[one] = self._plan(one)
+                elif one not in self._known:
+                    waiting.append((one, True))
+                    below = [one.over, one.init] if isinstance(one, Comprehension) else children(one)
+                    waiting += [(child, False) for child in below if child not in self._known]
+            known = self._known[node]
         return known
 
     def _plan(self, node: Node) -> Planned:

@@ -1,6 +1,6 @@
 """Regular expressions that users wrote: RE2, whose matching takes time linear in the text whatever the pattern.
 
-Python's own `re` backtracks, so that one pattern of a policy could stop the apiserver (docs/decisions/0010-cel.md).
+Python's own `re` backtracks, so that one pattern of a policy could stop the apiserver (docs/decisions/0011-cel.md).
 RE2 is loaded when the first pattern is compiled.
 """
 

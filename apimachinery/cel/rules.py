@@ -8,10 +8,10 @@ from typing import Any
 
 from apimachinery.cel import types
 from apimachinery.cel.ast import Ident, Node, children
-from apimachinery.cel.declared import converter, declare, name_types
+from apimachinery.cel.declared import Declared, converter, declare, name_types
 from apimachinery.cel.environment import Budget, Environment, Program
 from apimachinery.cel.errors import CelCompileError, CelError, CostExceeded, OutOfBudget
-from apimachinery.cel.estimate import estimate
+from apimachinery.cel.estimate import UNBOUNDED, estimate
 from apimachinery.cel.types import Provider, Type
 from apimachinery.cel.values import NONE, Optional
 from apimachinery.fields import OMITTED, FieldError, Path, duplicate, forbidden, invalid, required
@@ -45,7 +45,7 @@ class Rule:
         )
         self.uses_old = self.program is not None and uses(self.program.tree, OLD)
         if self.program is not None and node.declared is not None:
-            self.cost = estimate(self.program.tree, node.declared)
+            self.cost = _worst(self.program, node.declared)
         text = raw.get("messageExpression") or ""
         if text and self.program is not None:
             self.message, self.message_error = _compiled(
@@ -56,7 +56,7 @@ class Rule:
                 "messageExpression must evaluate to a string",
             )
             if self.message is not None and node.declared is not None:
-                self.message_cost = estimate(self.message.tree, node.declared)
+                self.message_cost = _worst(self.message, node.declared)
         try:
             self.field = field_path(raw.get("fieldPath") or "", schema)
         except ValueError:
@@ -67,6 +67,13 @@ class Rule:
         """What stands for the rule in messages."""
         message: str = self.raw.get("message") or self.raw["rule"]
         return message.strip()
+
+
+def _worst(program: Program, declared: Declared) -> int:
+    try:
+        return estimate(program.tree, declared)
+    except RecursionError:
+        return UNBOUNDED
 
 
 def _compiled(env: Environment, text: str, wanted: Type, head: str, otherwise: str) -> tuple[Program | None, str]:

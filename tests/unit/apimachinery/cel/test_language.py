@@ -229,7 +229,7 @@ def test_all_type_errors_are_told_at_once() -> None:
     ],
 )
 def test_costs(text: str, cost: int) -> None:
-    """What the costs are built of is upstream's: see common/cost.go's constants in the decision 0010."""
+    """What the costs are built of is upstream's: see common/cost.go's constants in the decision 0011."""
     assert ENVIRONMENT.compile(text).evaluate(BINDINGS)[1] == cost
 
 

@@ -4,13 +4,14 @@ PY    := .venv/bin/python
 PYTEST := $(PY) -m pytest
 SEED ?=
 PODS ?= 10000
+PODS ?= 10000
 LAB ?= small
 ROOT := $(shell id -u)
 
 PACKAGES := component_base apimachinery kubeclient serving etcd_raft apiserver scheduler controller_manager kubelet \
 	kube_proxy cluster_dns skiff
 
-.PHONY: help setup up down test check test-unit test-integration test-e2e fuzz sim sim-long chaos bench lab-up lab-down test-lab proto docs clean
+.PHONY: help setup up down test check test-unit test-integration test-e2e fuzz sim sim-long chaos bench bench-api bench-store lab-up lab-down test-lab proto docs clean
 
 help:                 ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -63,8 +64,14 @@ test-e2e: .venv/.ready           ## a whole cluster with real containers (root)
 chaos: .venv/.ready              ## kill -9, full disks, partitions, against hosts the suite makes itself
 	$(PYTEST) -q -s -o faulthandler_timeout=0 tests/chaos
 
-bench: .venv/.ready              ## measurements, printed as a table
+bench: .venv/.ready              ## measurements of a whole cluster, printed as a table
 	$(PY) -m bench
+
+bench-api: .venv/.ready          ## the apiserver beside upstream's figures, and its growth (needs wrk; PODS=50000)
+	$(PY) -m bench api --pods $(PODS)
+
+bench-store: .venv/.ready        ## our store beside Debian's etcd
+	$(PY) -m bench store
 
 lab-up: setup         ## the docker-compose lab (LAB=small)
 	@bash deploy/compose/lab.sh up $(LAB)

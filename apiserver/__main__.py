@@ -13,7 +13,7 @@ from apiserver import options, worker_metrics, workers
 from apiserver.assembly import Assembly
 from apiserver.authn.options import client_ca_files
 from apiserver.workers import Worker
-from component_base import logs
+from component_base import logs, vitals
 from component_base.clock import SystemClock
 from component_base.flags import fail
 from component_base.tasks import run_service, spawn
@@ -22,6 +22,8 @@ from serving.host import HttpsServer
 log = logging.getLogger("apiserver")
 #: How long clients with open watches get to leave.
 STOP_SECONDS = 2.0
+#: While everything in the store is read: what is made then stays, and looking for garbage in it takes long.
+LOADING_THRESHOLD = 100_000
 
 
 async def serve(chosen: options.Options, worker: Worker, stop: asyncio.Event) -> int:
@@ -41,7 +43,11 @@ async def serve(chosen: options.Options, worker: Worker, stop: asyncio.Event) ->
         clock=clock,
         reuse_port=not worker.is_alone,
     )
-    background = assembly.start()
+    gc.collect()
+    usual = gc.get_threshold()
+    gc.set_threshold(LOADING_THRESHOLD)
+    background = [*assembly.start(), spawn(vitals.watch_loop(clock), "watch the event loop")]
+    vitals.watch_collector(clock)
     waiting = spawn(stop.wait(), "wait for the end")
     loading = spawn(assembly.loaded(), "wait for the store")
     await asyncio.wait([waiting, loading], return_when=asyncio.FIRST_COMPLETED)
@@ -55,8 +61,8 @@ async def serve(chosen: options.Options, worker: Worker, stop: asyncio.Event) ->
         ready = spawn(assembly.ready.wait(), "wait until ready")
         await asyncio.wait([waiting, ready], return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
-            gc.collect()
             gc.freeze()
+            gc.set_threshold(*usual)
             which = "" if worker.is_alone else f" (worker {worker.index})"
             sys.stdout.write(f"apiserver: serving https://{chosen.address}:{server.port}{which}\n")
             sys.stdout.flush()

@@ -96,12 +96,12 @@ def selection(exchange: Exchange, info: ResourceInfo, indexer: Indexer) -> Selec
         return Selection(None if by_label is None else (lambda entry: by_label(entry.labels)), texts, hint)
     if len(wanted) == 1 and wanted[0][1] and by_label is None:
         only, _, exact = wanted[0]
-        return Selection(lambda entry: entry.fields.get(only) == exact, texts, hint)
+        return Selection(lambda entry: entry.field(only) == exact, texts, hint)
 
     def matches(entry: Entry) -> bool:
         if by_label is not None and not by_label(entry.labels):
             return False
-        return all((entry.fields.get(field) == value) is equal for field, equal, value in wanted)
+        return all((entry.field(field) == value) is equal for field, equal, value in wanted)
 
     return Selection(matches, texts, hint)
 

@@ -24,7 +24,7 @@ COMPRESS_FROM_BYTES = 128 * 1024
 #: From here on compression is moved off the loop's thread.
 COMPRESS_ASIDE_BYTES = 1024 * 1024
 #: What is written at a time: other requests get their turn in between.
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 64 * 1024
 MAX_WARNINGS_BYTES = 4096
 #: Clients in Python refuse answers with more than a hundred headers.
 MAX_WARNINGS = 80

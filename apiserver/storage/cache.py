@@ -42,6 +42,12 @@ class Entry:
         self.stale = stale
         self._object: encoding.JSON | None = None
 
+    def field(self, name: str) -> str | None:
+        """What selectors of fields compare."""
+        if name == "metadata.name":
+            return self.name
+        return self.namespace if name == "metadata.namespace" else self.fields.get(name)
+
     def shared(self) -> encoding.JSON:
         """Decoded once, for readers inside the apiserver: never change it."""
         if self._object is None:
@@ -89,7 +95,7 @@ class Lookup:
             self.add(entry)
 
     def _value(self, entry: Entry) -> str | None:
-        return (entry.labels if self._kind == "label" else entry.fields).get(self._name)
+        return entry.labels.get(self._name) if self._kind == "label" else entry.field(self._name)
 
     def add(self, entry: Entry) -> None:
         value = self._value(entry)

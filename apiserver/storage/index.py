@@ -6,6 +6,7 @@ The selectable fields per kind are upstream's; clients such as `kubectl describe
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,6 +14,8 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
+#: Tables of labels and fields of a resource that are remembered to be shared.
+MOST_SHARED = 1000
 Labels = Mapping[str, str]
 NO_LABELS: Labels = {}
 
@@ -205,7 +208,10 @@ class Summary:
 
 
 class Indexer:
-    """Reads summaries of one resource. `extra` are the selectable fields of a custom resource: dotted paths."""
+    """Reads summaries of one resource. `extra` are the selectable fields of a custom resource: dotted paths.
+
+    Tables of equal content are shared among summaries: never change one.
+    """
 
     def __init__(self, group_resource: str, extra: tuple[str, ...] = ()) -> None:
         view, self._read = _KINDS.get(group_resource, (Plain, _no_fields))
@@ -213,6 +219,7 @@ class Indexer:
             view, self._read = dict, lambda obj: {path: _text(_at(obj, path)) for path in extra}  # type: ignore[assignment]
         self._decoder = msgspec.json.Decoder(view)
         self._extra = extra
+        self._tables: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
         self.selectable = frozenset((*NAMES, *extra, *(() if extra else self._names(view))))
 
     def _names(self, view: type[Struct]) -> tuple[str, ...]:
@@ -224,8 +231,18 @@ class Indexer:
         view: Any = self._decoder.decode(data)
         fields = self._read(view)
         metadata = msgspec.convert(view["metadata"], Metadata) if self._extra else cast(Metadata, view.metadata)
-        fields["metadata.name"], fields["metadata.namespace"] = metadata.name, metadata.namespace
-        return Summary(metadata.namespace, metadata.name, metadata.labels or NO_LABELS, fields)
+        labels = self._shared(metadata.labels) if metadata.labels else NO_LABELS
+        return Summary(sys.intern(metadata.namespace), metadata.name, labels, self._shared(fields) if fields else fields)
+
+    def _shared(self, table: dict[str, str]) -> dict[str, str]:
+        """The equal one that was there before: replicas differ in little, and thousands of them lie in memory."""
+        key = tuple(table.items())
+        found = self._tables.get(key)
+        if found is None:
+            if len(self._tables) >= MOST_SHARED:
+                self._tables.clear()
+            found = self._tables[key] = table
+        return found
 
 
 def _at(obj: Any, path: str) -> Any:

@@ -210,6 +210,22 @@ async def test_a_watcher_wakes_for_events_and_for_time() -> None:
     assert await watcher.wait(5)
 
 
+def test_equal_labels_and_fields_lie_in_memory_once() -> None:
+    indexer = Indexer("pods")
+
+    def pod(name: str, app: str) -> bytes:
+        return orjson.dumps({"metadata": {"name": name, "namespace": "n", "labels": {"app": app}}})
+
+    first, second, other = (indexer.summary(pod(*one)) for one in (("p", "x"), ("q", "x"), ("r", "y")))
+    assert first.labels is second.labels
+    assert first.fields is second.fields
+    assert (first.labels, other.labels) == ({"app": "x"}, {"app": "y"})
+    assert (first.name, second.name) == ("p", "q")
+    for number in range(2000):
+        assert indexer.summary(pod("p", f"a-{number}")).labels == {"app": f"a-{number}"}
+    assert len(indexer._tables) <= 1000
+
+
 def test_fields_by_kind() -> None:
     pod = {
         "metadata": {"name": "p", "namespace": "n"},
@@ -220,7 +236,7 @@ def test_fields_by_kind() -> None:
     assert summary.fields["spec.nodeName"] == "n1"
     assert summary.fields["spec.hostNetwork"] == "true"
     assert summary.fields["status.podIP"] == "10.0.0.9"
-    assert summary.fields["metadata.name"] == "p"
+    assert Entry("a/p", b"{}", 1, summary).field("metadata.name") == "p"
     node = Indexer("nodes").summary(orjson.dumps({"metadata": {"name": "n"}, "spec": {"unschedulable": True}}))
     assert node.fields["spec.unschedulable"] == "true"
     assert "involvedObject.uid" in Indexer("events").selectable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from apimachinery.schema.decode import decode_metadata
@@ -35,7 +36,16 @@ class _Walk:
             return self._object(value, schema, place, resource or (schema is not None and schema.embedded))
         if kind is list:
             return self._list(value, schema, place)
-        return value
+        return _number(value, place) if kind is float or kind is int else value
+
+    def _kept(self, value: Any, place: Place) -> Any:
+        """A copy of something that has no schema and needs none."""
+        kind = type(value)
+        if kind is dict:
+            return {name: self._kept(item, (place, name)) for name, item in value.items()}
+        if kind is list:
+            return [self._kept(item, (place, index)) for index, item in enumerate(value)]
+        return _number(value, place) if kind is float or kind is int else value
 
     def _object(self, value: dict[str, Any], schema: Schema | None, place: Place, resource: bool) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -48,7 +58,7 @@ class _Walk:
                 if schema.additional is not None:
                     known = schema.additional if isinstance(schema.additional, Schema) else None
                 elif schema.preserve:
-                    result[name] = copied(item)
+                    result[name] = self._kept(item, (place, name))
                     continue
                 else:
                     self._drop(name, place)
@@ -66,7 +76,7 @@ class _Walk:
             return [self.value(item, None, (place, index)) for index, item in enumerate(value)]
         items = schema.items
         if items is None and schema.preserve:
-            return [copied(item) for item in value]
+            return [self._kept(item, (place, index)) for index, item in enumerate(value)]
         return [self.value(item, items, (place, index)) for index, item in enumerate(value)]
 
     def _drop(self, name: str, place: Place) -> None:
@@ -81,6 +91,15 @@ class _Walk:
                 raise DecodeError(f"{render((place, name))}: Invalid value: {item!r}: must be a string")
             return item
         return decode_metadata(item or {}, (place, name), self._findings)
+
+
+def _number(value: float, place: Place) -> float:
+    """Numbers are of 64 bits: larger whole ones lose precision, and what is no number at all is refused."""
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        value = float(value) if value.bit_length() < 1024 else math.inf
+    if not math.isfinite(value):
+        raise DecodeError(f"json: cannot unmarshal number into Go struct field {render(place)} of type float64")
+    return value
 
 
 def fill(value: Any, schema: Schema | None) -> None:

@@ -7,6 +7,7 @@ of several alternatives that fail, the one with the most checks passed speaks.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -305,7 +306,7 @@ def _is_multiple(value: float, factor: float) -> bool:
     if isinstance(value, int) and float(factor).is_integer():
         return value % int(factor) == 0
     ratio = 1 / factor * value if factor < 1 else value / factor
-    return abs(ratio - round(ratio)) < 1e-9 * max(1.0, abs(ratio))
+    return math.isfinite(ratio) and abs(ratio - round(ratio)) < 1e-9 * max(1.0, abs(ratio))
 
 
 def _number_text(value: float) -> str:

@@ -95,6 +95,15 @@ def test_embedded_resources_keep_what_every_object_has() -> None:
         spec(kind(template=template), template={**given, "metadata": [1]})
 
 
+def test_numbers_that_nobody_can_store_are_refused() -> None:
+    with pytest.raises(DecodeError, match="cannot unmarshal number"):
+        spec(kind(size={"type": "number"}), size=float("inf"))
+    free = kind(any={**OBJECT, "x-kubernetes-preserve-unknown-fields": True})
+    with pytest.raises(DecodeError, match="cannot unmarshal number"):
+        spec(free, any={"deep": [10**400]})
+    assert spec(free, any={"deep": [1 << 70]})[0] == {"any": {"deep": [float(1 << 70)]}}
+
+
 def test_an_old_object_is_read_as_if_written_today() -> None:
     version = kind(a={**TEXT, "default": "x"})
     stored = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {}, "spec": {"gone": 1}}

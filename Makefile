@@ -4,14 +4,13 @@ PY    := .venv/bin/python
 PYTEST := $(PY) -m pytest
 SEED ?=
 PODS ?= 10000
-PODS ?= 10000
 LAB ?= small
 ROOT := $(shell id -u)
 
 PACKAGES := component_base apimachinery kubeclient serving etcd_raft apiserver scheduler controller_manager kubelet \
 	kube_proxy cluster_dns skiff
 
-.PHONY: help setup up down test check test-unit test-integration test-e2e fuzz sim sim-long chaos bench bench-api bench-store lab-up lab-down test-lab proto docs clean
+.PHONY: help setup up down test check test-unit test-integration test-e2e fuzz hostile sim sim-long chaos bench bench-api bench-store lab-up lab-down test-lab proto docs clean
 
 help:                 ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22

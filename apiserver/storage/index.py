@@ -232,7 +232,9 @@ class Indexer:
         fields = self._read(view)
         metadata = msgspec.convert(view["metadata"], Metadata) if self._extra else cast(Metadata, view.metadata)
         labels = self._shared(metadata.labels) if metadata.labels else NO_LABELS
-        return Summary(sys.intern(metadata.namespace), metadata.name, labels, self._shared(fields) if fields else fields)
+        return Summary(
+            sys.intern(metadata.namespace), metadata.name, labels, self._shared(fields) if fields else fields
+        )
 
     def _shared(self, table: dict[str, str]) -> dict[str, str]:
         """The equal one that was there before: replicas differ in little, and thousands of them lie in memory."""

@@ -7,6 +7,7 @@ holds the leases and the alarms. Watchers and lease clocks of this member hang o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -47,6 +48,17 @@ class _Meta(msgspec.Struct, frozen=True, array_like=True):
     applied_index: int
     leases: list[LeaseRow]
     alarms: list[tuple[int, int]]
+    accounts: AccountsDump
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A whole state, read but not taken over yet."""
+
+    space: Keyspace
+    applied_index: int
+    leases: list[LeaseRow]
+    alarms: set[tuple[int, int]]
     accounts: AccountsDump
 
 
@@ -104,29 +116,26 @@ class StoreMachine:
         meta = _Meta(_FORMAT, self._applied_index, self.leases.rows(), sorted(self.alarms), self.accounts.dump())
         return dump.dump(self.space, msgspec.msgpack.encode(meta))
 
-    def restore(self, chunks: Iterable[bytes]) -> None:
+    def load(self, chunks: Iterable[bytes]) -> Loaded:
+        """Raises ValueError for what is no snapshot of this store."""
         stream = dump.items(chunks)
         meta = msgspec.msgpack.decode(next(stream), type=_Meta)
         if meta.format != _FORMAT:
             raise ValueError(f"the snapshot has format {meta.format}; this version reads format {_FORMAT}")
-        self.adopt(dump.load(stream), meta.applied_index, meta.leases, meta.alarms, meta.accounts)
+        return Loaded(dump.load(stream), meta.applied_index, meta.leases, set(meta.alarms), meta.accounts)
 
-    def adopt(
-        self,
-        space: Keyspace,
-        applied_index: int,
-        leases: Iterable[LeaseRow],
-        alarms: Iterable[tuple[int, int]],
-        accounts: AccountsDump,
-    ) -> None:
-        """Become this state."""
-        self.space = space
-        self._applied_index = applied_index
-        self.alarms = set(alarms)
-        self.accounts.restore(accounts)
+    def become(self, loaded: object) -> None:
+        assert isinstance(loaded, Loaded)
+        space = self.space = loaded.space
+        self._applied_index = loaded.applied_index
+        self.alarms = loaded.alarms
+        self.accounts.restore(loaded.accounts)
         attached = ((record.key, record.lease) for record in space.live.values() if record.lease)
-        self.leases.restore(leases, attached)
+        self.leases.restore(loaded.leases, attached)
         self.watches.reset(space)
+
+    def restore(self, chunks: Iterable[bytes]) -> None:
+        self.become(self.load(chunks))
 
     # Requests
 

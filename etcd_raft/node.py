@@ -182,6 +182,10 @@ class RaftNode:
         if not ready.must_sync:
             self._apply(ready)
         elif not replica.applies_first(ready):
+            meta = ready.snapshot
+            if meta is not None:
+                # A large state takes seconds to read: a member that fell silent so long would cost its leader the lead.
+                await self._disk.run(lambda: replica.prepare(meta))
             await self._persisted(ready)
             self._apply(ready)
         elif self._disk.is_waited_for:

@@ -24,7 +24,7 @@ class AppliedEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class StateMachine(Protocol):
-    """The deterministic state behind the log. All methods run in the loop's thread and never block on I/O.
+    """The deterministic state behind the log. All methods but `load` run in the loop's thread and never block on I/O.
 
     Entries arrive once each and in order, but indexes have gaps: elections and membership changes take indexes too.
     After a restart the state machine is restored from the newest snapshot and the later entries are applied again.
@@ -48,8 +48,12 @@ class StateMachine(Protocol):
         """The state as of this call, in chunks. Each `next()` takes at most ~5 ms; `apply` is called in between."""
         ...
 
-    def restore(self, chunks: Iterable[bytes]) -> None:
-        """Become the state that `snapshot` described; what was there before is dropped."""
+    def load(self, chunks: Iterable[bytes]) -> object:
+        """The state that `snapshot` described, for `become`. It may run in another thread and alters nothing here."""
+        ...
+
+    def become(self, loaded: object) -> None:
+        """Take over what `load` returned; what was there before is dropped."""
         ...
 
 

@@ -3,6 +3,7 @@
 Both the asyncio shell (`node`) and the simulator drive this class, so what is simulated is what runs:
 
     ready = replica.begin()          what is owed; send ready.messages
+    replica.prepare(ready.snapshot)  if there is one: reads it, blocks (another thread may run it)
     replica.persist(ready)           blocks on the disk (another thread may run it)
     replica.apply(ready)             results for those who wait; see `applies_first` for the order of these two
     replica.finish(ready)            send ready.messages_after_persist before or after; they are due now
@@ -53,12 +54,13 @@ class Replica:
         self.roster_version = 0
         if restart.snapshot is not None:
             self.roster = Roster.decode(restart.snapshot.header.membership)
-            state_machine.restore(storage.chunks(restart.snapshot))
+            state_machine.become(state_machine.load(storage.chunks(restart.snapshot)))
         self.raw = RawNode(config, rng, restart.meta, restart.hard_state, restart.entries)
         self.applied_index = restart.meta.index
         self.applied_term = restart.meta.term
         self.snapshot_index = restart.meta.index
         self.bytes_since_snapshot = 0
+        self._prepared: tuple[SnapshotMeta, Roster, object] | None = None
         self._own = struct.pack("<Q", self.member_id)
         assert config.member_id == self.member_id
 
@@ -142,12 +144,21 @@ class Replica:
         if words.proposer == self.member_id:
             answers.append(Answer(words.request, result))
 
-    def _install(self, meta: SnapshotMeta) -> None:
+    def prepare(self, meta: SnapshotMeta) -> None:
+        """Read the state of a received snapshot, for the `apply` that follows. Blocks; may run in another thread."""
         file = self.storage.find_snapshot(meta)
         if file is None:
             raise CorruptionError(f"the snapshot of entry {meta.index} has vanished before it was installed")
-        self.state_machine.restore(self.storage.chunks(file))
-        self.roster = Roster.decode(file.header.membership)
+        loaded = self.state_machine.load(self.storage.chunks(file))
+        self._prepared = (meta, Roster.decode(file.header.membership), loaded)
+
+    def _install(self, meta: SnapshotMeta) -> None:
+        if self._prepared is None or self._prepared[0] != meta:
+            self.prepare(meta)
+        assert self._prepared is not None
+        _, self.roster, loaded = self._prepared
+        self._prepared = None
+        self.state_machine.become(loaded)
         self.roster_version += 1
         self.applied_index, self.applied_term = meta.index, meta.term
         self.snapshot_index = meta.index

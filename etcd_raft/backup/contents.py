@@ -21,7 +21,7 @@ from typing import Final
 from etcd_raft.auth.accounts import Dump, Permission, Role, User
 from etcd_raft.backup.bolt import DatabaseError, Items, Reader, Writer
 from etcd_raft.lease.table import LeaseRow
-from etcd_raft.machine import StoreMachine
+from etcd_raft.machine import Loaded, StoreMachine
 from etcd_raft.mvcc.dump import overwritten
 from etcd_raft.mvcc.keyspace import Keyspace, Record
 from etcd_raft.mvcc.wire import decode_kv, encode_kv, encode_tombstone, number, sized
@@ -168,7 +168,7 @@ def load(database: Reader, applied_index: int, bump: int = 0) -> StoreMachine:
         raise DatabaseError("it has no bucket `key`, as every database of etcd has")
     machine = StoreMachine()
     space = _keyspace(database, bump)
-    machine.adopt(space, applied_index, _lease_rows(database), _alarm_set(database), _accounts(database))
+    machine.become(Loaded(space, applied_index, _lease_rows(database), _alarm_set(database), _accounts(database)))
     return machine
 
 

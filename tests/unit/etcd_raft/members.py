@@ -41,8 +41,12 @@ class Journal:
         for start in range(0, len(lines), 10):
             yield b"\n".join(lines[start : start + 10])
 
-    def restore(self, chunks: Iterable[bytes]) -> None:
-        head, *rest = list(chunks)
+    def load(self, chunks: Iterable[bytes]) -> object:
+        return list(chunks)
+
+    def become(self, loaded: object) -> None:
+        assert isinstance(loaded, list)
+        head, *rest = loaded
         self.applied_index = int(head)
         self.lines = [line for chunk in rest for line in chunk.split(b"\n")]
 

@@ -295,3 +295,8 @@ def test_owned_fields_are_written_in_one_order() -> None:
     obj = apply(DEPLOYMENTS, obj, deployment({"name": "a", "image": "j"}, paused=True), "applier", True, T2)
     for entry in obj["metadata"]["managedFields"]:
         assert json.dumps(entry["fieldsV1"]) == json.dumps(entry["fieldsV1"], sort_keys=True)
+
+
+def test_what_looks_like_json_may_be_yaml() -> None:
+    config, _ = decode(require("v1", "configmaps"), b'{"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b",},}')
+    assert config["data"] == {"a": "b"}

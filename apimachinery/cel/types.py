@@ -122,6 +122,8 @@ TYPE_NAMES: Final[dict[str, Type]] = {
     "int": type_of(INT),
     "list": type_of(list_of(DYN)),
     "map": type_of(map_of(DYN, DYN)),
+    "net.CIDR": type_of(opaque("net.CIDR")),
+    "net.IP": type_of(opaque("net.IP")),
     "null_type": type_of(NULL),
     "optional_type": type_of(optional_of(DYN)),
     "string": type_of(STRING),

@@ -85,7 +85,7 @@ def value(text: str) -> Any:
         "format.date().validate('x').value() == ['invalid date']",
         "!format.dns1123LabelPrefix().validate('a-').hasValue() && format.dns1123Label().validate('a-').hasValue()",
         # types
-        "type(quantity('1')) != type(semver('1.0.0')) && type(ip('::1')) != string",
+        "type(quantity('1')) != type(semver('1.0.0')) && type(ip('::1')) == net.IP",
     ],
 )  # fmt: skip
 def test_true(text: str) -> None:

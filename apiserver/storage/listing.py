@@ -111,6 +111,7 @@ class Lister:
     async def _exact(self, cache: ResourceCache, query: ListQuery, revision: int) -> Page:
         await self._feed.reached(revision, cache)
         if cache.revision <= revision:
+            await self._kept(cache, query, revision)
             return page(cache, query, "", revision)
         return await self._stored(cache, query, "", revision)
 
@@ -123,8 +124,17 @@ class Lister:
             return page(cache, query, after, cache.at(self._feed.revision))
         await self._feed.reached(token.revision, cache)
         if cache.revision <= token.revision:
+            await self._kept(cache, query, token.revision)
             return page(cache, query, after, token.revision)
         return await self._stored(cache, query, after, token.revision)
+
+    async def _kept(self, cache: ResourceCache, query: ListQuery, revision: int) -> None:
+        """A revision ends with its compaction, also where nothing has changed since: what a client is told must not
+        depend on what is remembered here. Raises StatusError 410."""
+        try:
+            await self._client.range(cache.prefix.encode(), revision=revision, count_only=True)
+        except RpcError as error:
+            raise _past(error, query, revision, self._feed.revision) from None
 
     async def _stored(self, cache: ResourceCache, query: ListQuery, after: str, revision: int) -> Page:
         """From the store itself, as of a past revision."""

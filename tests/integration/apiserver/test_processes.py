@@ -134,6 +134,21 @@ def test_what_cannot_start_says_why(tmp_path: Path, store: Store) -> None:
             start_apiserver(tmp_path / "d", store.url, flag, certificates=server.certificates)
 
 
+def test_revisions_end_with_their_compaction_though_nothing_has_changed(tmp_path: Path, store: Store) -> None:
+    flag = "--etcd-compaction-interval=300ms"
+    with start_apiserver(tmp_path / "a", store.url, flag) as server, server.http() as client:
+        for name in "ab":
+            client.post(PATH, json=config_map(name))
+        first = client.get(PATH, params={"limit": 1}).json()["metadata"]
+        old = {"limit": 1, "continue": first["continue"]}
+        exact = {"resourceVersion": first["resourceVersion"], "resourceVersionMatch": "Exact"}
+        eventually(lambda: client.get(PATH, params=old).status_code == 410)
+        assert client.get(PATH, params=exact).status_code == 410
+        onward = client.get(PATH, params=old).json()["metadata"]["continue"]
+        rest = client.get(PATH, params={"continue": onward}).json()
+        assert [item["metadata"]["name"] for item in rest["items"]] == ["b"]
+
+
 def test_pages_that_were_compacted_can_be_continued(tmp_path: Path, store: Store) -> None:
     flag = "--etcd-compaction-interval=300ms"
     with start_apiserver(tmp_path / "a", store.url, flag) as server, server.http() as client:

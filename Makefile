@@ -69,8 +69,8 @@ bench: .venv/.ready              ## measurements of a whole cluster, printed as 
 bench-api: .venv/.ready          ## the apiserver beside upstream's figures, and its growth (needs wrk; PODS=50000)
 	$(PY) -m bench api --pods $(PODS)
 
-bench-store: .venv/.ready        ## our store beside Debian's etcd
-	$(PY) -m bench store
+bench-store: .venv/.ready        ## our store beside Debian's etcd, 1 and 3 members, ratios and budgets (5 minutes)
+	$(PY) -m bench store --keys 200000
 
 lab-up: setup         ## the docker-compose lab (LAB=small)
 	@bash deploy/compose/lab.sh up $(LAB)

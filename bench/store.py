@@ -1,8 +1,10 @@
-"""Our store beside upstream's etcd, in one run on one machine: `python bench/store.py [--members 3] [--seconds 3]`.
+"""Our store beside upstream's etcd, in one run on one machine: `python -m bench store [--members 3] [--seconds 3]`.
 
 Both are started anew in a temporary folder and loaded by the same generator in turns, a short while each and several
 times over, so that what else the machine does falls on both. It prints operations per second (the median of the turns)
-and the ratio ours/etcd. The generator is Python and takes a core of its own: on two cores ratios mean more than rates.
+and the ratio ours/etcd beside the budget for it. With `--keys`, it then fills both with so many keys and measures what
+they cost: memory, a restart, and syncs while nobody asks for anything. The generator is Python and takes a core of its
+own: on two cores ratios mean more than rates, and where answers are large (lists) it limits both.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -29,7 +32,17 @@ KV = rpc_pb2.DESCRIPTOR.services_by_name["KV"]
 WATCH = rpc_pb2.DESCRIPTOR.services_by_name["Watch"]
 VALUE = b"x" * 1024
 TURNS = 3
-WATCHERS = 20
+IDLE_SECONDS = 5.0
+#: The least ratio that is aimed at; with three members other ones.
+BUDGETS = {
+    "put 1 KB, 1 client": (1.0, 1.0),
+    "put 1 KB, 100 clients": (1.0, 2.0),
+    "get, 16 clients": (1.0, 1.0),
+    "get, 100 clients": (1.0, 1.0),
+    "list 500 keys, 16 clients": (2.0, 2.0),
+    "watch, 20 watchers": (1.0, 1.0),
+    "watch, 200 watchers": (1.0, 1.0),
+}
 COMMANDS = {"etcd": ("/usr/bin/etcd",), "ours": (sys.executable, "-m", "etcd_raft")}
 
 Operation = Callable[[Http2Channel, int], Awaitable[object]]
@@ -68,7 +81,7 @@ class Store:
                 f"--initial-cluster={cluster}",
             ]
             (self._folder / self.kind).mkdir(exist_ok=True)
-            log = (self._folder / self.kind / f"{number}.log").open("wb")
+            log = (self._folder / self.kind / f"{number}.log").open("ab")
             self.processes.append(subprocess.Popen(command, stdout=log, stderr=log))
 
     async def ready(self) -> None:
@@ -86,12 +99,20 @@ class Store:
         pages = [int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) for process in self.processes]
         return sum(pages) * 4096 / 2**20 / len(pages)
 
+    def syncs(self) -> float:
+        """Of the first member's log since it started."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._clients[0]}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        found = (line for line in lines if line.startswith("etcd_disk_wal_fsync_duration_seconds_count"))
+        return float(next(found).split()[-1])
+
     async def stop(self) -> None:
         for channel in self.channels:
             await channel.close()
         for process in self.processes:
             process.kill()
             process.wait()
+        self.processes.clear()
 
 
 async def put(channel: Http2Channel, number: int) -> None:
@@ -130,8 +151,8 @@ async def rate(store: Store, operation: Operation, clients: int, seconds: float)
     return done / (time.monotonic() - begin)
 
 
-async def deliveries(store: Store, seconds: float) -> float:
-    """Events per second that reach `WATCHERS` watchers while 16 clients write."""
+async def deliveries(store: Store, watchers: int, seconds: float) -> float:
+    """Events per second that reach so many watchers while 16 clients write."""
     seen, ready = 0, asyncio.Event()
     created = 0
 
@@ -146,16 +167,16 @@ async def deliveries(store: Store, seconds: float) -> float:
         async for response in channel.stream(WATCH, "Watch", requests()):
             seen += len(response.events)
             created += response.created
-            if created == WATCHERS:
+            if created == watchers:
                 ready.set()
 
     async with asyncio.TaskGroup() as group:
-        watches = [group.create_task(watch(store.channels[number % len(store.channels)])) for number in range(WATCHERS)]
+        watches = [group.create_task(watch(store.channels[number % len(store.channels)])) for number in range(watchers)]
         await ready.wait()
         begin = time.monotonic()
         written = await rate(store, put, 16, seconds) * seconds
         for _ in range(int(200 * seconds)):
-            if seen >= written * WATCHERS * 0.99:
+            if seen >= written * watchers * 0.99:
                 break
             await asyncio.sleep(0.01)
         found = seen / (time.monotonic() - begin)
@@ -176,11 +197,18 @@ def workloads(seconds: float) -> dict[str, Callable[[Store], Awaitable[float]]]:
         "get, 16 clients": of(get, 16),
         "get, 100 clients": of(get, 100),
         "list 500 keys, 16 clients": of(list_500, 16),
-        f"watch, {WATCHERS} watchers": lambda store: deliveries(store, seconds),
+        "watch, 20 watchers": lambda store: deliveries(store, 20, seconds),
+        "watch, 200 watchers": lambda store: deliveries(store, 200, seconds),
     }
 
 
-async def measure(stores: Sequence[Store], seconds: float) -> None:
+def row(name: str, etcd: float, ours: float, budget: float = 0.0) -> None:
+    ratio = ours / etcd if etcd else float("nan")
+    wanted = f"{budget:8.1f}  {'met' if ratio >= budget else 'missed'}" if budget else ""
+    print(f"{name:28}{etcd:10.1f}{ours:10.1f}{ratio:8.2f}{wanted}", flush=True)
+
+
+async def measure(stores: Sequence[Store], seconds: float, members: int, keys: int) -> None:
     for store in stores:
         store.start()
     try:
@@ -188,29 +216,62 @@ async def measure(stores: Sequence[Store], seconds: float) -> None:
             await store.ready()
             for number in range(500):
                 await put(store.channels[0], number)
-        print(f"{'':28}{'etcd':>10}{'ours':>10}{'ratio':>8}")
+        print(f"{f'{members} member(s)':28}{'etcd':>10}{'ours':>10}{'ratio':>8}{'budget':>8}")
         for name, workload in workloads(seconds).items():
             found: dict[str, list[float]] = {store.kind: [] for store in stores}
             for _ in range(TURNS):
                 for store in stores:
                     found[store.kind].append(await workload(store))
             etcd, ours = (statistics.median(found[kind]) for kind in ("etcd", "ours"))
-            print(f"{name:28}{etcd:10.0f}{ours:10.0f}{ours / etcd:8.2f}", flush=True)
-        etcd, ours = (store.resident_megabytes() for store in stores)
-        print(f"{'resident MB per member':28}{etcd:10.0f}{ours:10.0f}{ours / etcd:8.2f}")
+            row(name, etcd, ours, BUDGETS.get(name, (0.0, 0.0))[members > 1])
+        row("resident MB per member", *(store.resident_megabytes() for store in stores))
+        if keys:
+            await measure_upkeep(stores, keys)
     finally:
         for store in stores:
             await store.stop()
 
 
+async def measure_upkeep(stores: Sequence[Store], keys: int) -> None:
+    """What so many keys of 1 KB cost. Smaller is better here."""
+    memory, restart, idle = [], [], []
+    for store in stores:
+        before = store.resident_megabytes()
+        await fill(store, keys)
+        memory.append((store.resident_megabytes() - before) / keys * 1_000_000)
+        syncs = store.syncs()
+        await asyncio.sleep(IDLE_SECONDS)
+        idle.append((store.syncs() - syncs) / IDLE_SECONDS)
+        await store.stop()
+        begin = time.monotonic()
+        store.start()
+        await store.ready()
+        restart.append(time.monotonic() - begin)
+    row("MB for a million keys", *memory)
+    row(f"restart with {keys} keys, s", *restart)
+    row("idle, syncs a second", *idle)
+
+
+async def fill(store: Store, keys: int) -> None:
+    numbers = iter(range(keys))
+
+    async def client(channel: Http2Channel) -> None:
+        for number in numbers:
+            await channel.unary(KV, "Put", rpc_pb2.PutRequest(key=b"/filled/%08d" % number, value=VALUE))
+
+    await asyncio.gather(*(client(store.channels[n % len(store.channels)]) for n in range(100)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--members", type=int, default=1)
+    parser.add_argument("--members", type=int, nargs="*", default=[1, 3], help="sizes of the clusters to compare")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one turn")
+    parser.add_argument("--keys", type=int, default=0, help="keys to measure memory and restart with, such as 200000")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        stores = [Store(kind, arguments.members, Path(folder)) for kind in ("etcd", "ours")]
-        uvloop.run(measure(stores, arguments.seconds))
+    for members in arguments.members:
+        with tempfile.TemporaryDirectory() as folder:
+            stores = [Store(kind, members, Path(folder)) for kind in ("etcd", "ours")]
+            uvloop.run(measure(stores, arguments.seconds, members, arguments.keys if members == 1 else 0))
 
 
 if __name__ == "__main__":

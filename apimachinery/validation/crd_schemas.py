@@ -11,17 +11,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from apimachinery.fields import FieldError, Path, forbidden, invalid, not_supported, required
+from apimachinery.structural.schema import (
+    EMBEDDED,
+    INT_OR_STRING,
+    LIST_KEYS,
+    LIST_TYPE,
+    MAP_TYPE,
+    META_FIELDS,
+    PRESERVE,
+    RULES,
+)
 
 Obj = dict[str, Any]
 Errors = list[FieldError]
 
 TYPES = ("array", "boolean", "integer", "number", "object", "string")
 REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
-PRESERVE, EMBEDDED = "x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource"
-INT_OR_STRING = "x-kubernetes-int-or-string"
-LIST_TYPE, LIST_KEYS, MAP_TYPE = "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type"
-RULES = "x-kubernetes-validations"
-_META = frozenset({"metadata", "kind", "apiVersion"})
 _ONLY_RE2 = re.compile(r"\\[pPzQEC]|\[\[|(?!^)\(\?[imsU-]|--|&&|\|\||~~")
 _EITHER = [{"type": "integer"}, {"type": "string"}]
 _AT_ROOT = (
@@ -311,7 +316,7 @@ def _schema(schema: Obj, path: Path, context: _Context, *, root: bool = False) -
             found += _schema(more, path.child("additionalProperties"), inner)
     for name, one in properties.items():
         inner = context
-        if (root or schema.get(EMBEDDED)) and name in _META:
+        if (root or schema.get(EMBEDDED)) and name in META_FIELDS:
             reason = f"in top-level {name}" if root else context.no_defaults
             inner = replace(context, inside_meta=True, no_defaults=reason)
         found += _schema(one, path.child("properties").key(name), inner)

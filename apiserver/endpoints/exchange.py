@@ -119,7 +119,16 @@ class Exchange:
         self.representation = negotiate(accept, watch, pretty, tables)
         return self.representation
 
+    @property
+    def is_paused(self) -> bool:
+        """The client does not read as fast as it is answered: `send` will wait."""
+        return self._whole is not None and self._whole.is_paused
+
     # -- Answers
+
+    def answer_through(self, send: Send, receive: Receive) -> None:
+        """From here on nothing goes to the connection itself: what is sent has another form, such as messages."""
+        self.send, self.receive, self._whole = send, receive, None
 
     def standing_headers(self) -> list[Header]:
         """What every answer carries, whoever makes it."""

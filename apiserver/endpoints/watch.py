@@ -70,7 +70,7 @@ async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     past = itertools.chain([next(past, b"")], past)  # what comes first must be rendered before anything live
     if wants_messages(exchange.scope):
         answer = MessageAnswer(exchange.scope, split=lines if shape.media_type == JSON else None)
-        exchange.send, exchange.receive = answer.send, answer.receive
+        exchange.answer_through(answer.send, answer.receive)
     stream = Stream(core, exchange, cache, watcher, renderer, timeout, options.bookmarks)
     try:
         await stream.run(
@@ -161,6 +161,8 @@ class Stream:
             if self._bookmarks and not final:
                 until = min(until, max(self._end - BEFORE_END_SECONDS, now))
             woken = await watcher.wait(max(0.0, until - now))
+            if self._exchange.is_paused:  # what is pending is shared by all watchers until it is taken
+                await self._send(b"")
             data = watcher.take()
             if data:
                 await self._send(data)

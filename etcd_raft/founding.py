@@ -58,7 +58,14 @@ async def establish(settings: Settings, storage: Storage) -> Origin:
         restart = await asyncio.to_thread(storage.open, bootstrap)
         if settings.force_new_cluster:
             restart = await asyncio.to_thread(stand_alone, storage, restart)
+        else:
+            _check_owner(settings, restart)
         return Origin(restart)
+    if await asyncio.to_thread(storage.has_snapshots):
+        raise FoundingError(
+            f"{settings.data_dir} holds snapshots but no write-ahead log, so what came after them is lost; remove the "
+            "member and add it again with an empty data directory, or restore a backup"
+        )
     if settings.force_new_cluster:
         raise FoundingError(f"--force-new-cluster goes on from what a lost cluster left; {settings.data_dir} is empty")
     others = [url for m in members if m.name != settings.name for url in m.peer_urls]
@@ -78,12 +85,8 @@ async def establish(settings: Settings, storage: Storage) -> Origin:
     return await _join(settings, storage, known)
 
 
-def stand_alone(storage: Storage, restart: Restart) -> Restart:
-    """--force-new-cluster: the others are lost for good; go on alone with all that this member holds.
-
-    What it holds may include entries that were never acknowledged; without a majority nobody can tell them apart, and
-    dropping them could drop acknowledged ones.
-    """
+def _roster(restart: Restart) -> Roster:
+    """As the folder knows it; its last changes may not be committed."""
     known = Roster.decode(restart.snapshot.header.membership) if restart.snapshot is not None else Roster()
     for entry in restart.entries:
         if entry.kind is not EntryKind.NORMAL:
@@ -91,6 +94,28 @@ def stand_alone(storage: Storage, restart: Restart) -> Restart:
             with contextlib.suppress(MembershipError):
                 known.check(change)
                 known.apply(change)
+    return known
+
+
+def _check_owner(settings: Settings, restart: Restart) -> None:
+    """A member may be renamed or move; one with another name at another address is somebody else."""
+    mine = _roster(restart).get(restart.identity.member_id)
+    if mine is None or mine.name == settings.name or set(mine.peer_urls) & set(settings.advertise_peer_urls):
+        return
+    raise FoundingError(
+        f"--data-dir {settings.data_dir} belongs to member {mine.id:x} ({mine.name or 'without a name yet'}) at "
+        f"{','.join(mine.peer_urls)}, not to {settings.name} at {','.join(settings.advertise_peer_urls)}; give the "
+        "folder of this member"
+    )
+
+
+def stand_alone(storage: Storage, restart: Restart) -> Restart:
+    """--force-new-cluster: the others are lost for good; go on alone with all that this member holds.
+
+    What it holds may include entries that were never acknowledged; without a majority nobody can tell them apart, and
+    dropping them could drop acknowledged ones.
+    """
+    known = _roster(restart)
     own = restart.identity.member_id
     words = roster.encode_words(MemberWords(0, 0))
     changes = []

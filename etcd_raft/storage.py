@@ -61,6 +61,13 @@ class Storage:
     def exists(self) -> bool:
         return WriteAheadLog.exists(self._fs, self._wal_directory)
 
+    def has_snapshots(self) -> bool:
+        """Also of a folder that has no log (any more)."""
+        try:
+            return any(name.endswith(".snap") for name in self._fs.list(self._snap_directory))
+        except FileNotFoundError:
+            return False
+
     @property
     def wal(self) -> WriteAheadLog:
         assert self._wal is not None, "create() or open() first"

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from tests.integration.apiserver.custom_kinds import MERGE, SPEC, collection, crontab, definition, establish, version
 from tests.integration.apiserver.test_admission_webhooks import (
     REGISTRATION,
     allow,
@@ -293,3 +294,40 @@ def test_mutations_that_fail(api: httpx.Client, namespace: str, maps: str) -> No
     untouched = json_patch('[JSONPatch{op: "test", path: "/metadata/name", value: "z"}]')
     with mutating(api, "tested", namespace, untouched):
         assert api.post(maps, json=config_map("n")).status_code == 201
+
+
+def test_rules_of_custom_kinds_and_policies_about_them(api: httpx.Client, namespace: str) -> None:
+    rules = [
+        {"rule": "self.low <= self.high", "message": "low is above high", "fieldPath": ".low"},
+        {
+            "rule": "self.high >= oldSelf.high",
+            "messageExpression": "oldSelf.high > 3 ? 'high was large' : 'high was small'",
+        },
+    ]
+    whole = {"type": "integer"}
+    properties = {**SPEC["properties"], "low": whole, "high": whole}
+    spec = {**SPEC, "properties": properties, "x-kubernetes-validations": rules}
+    group = establish(api, definition(version(spec=spec)))
+    path = collection(group, namespace)
+
+    def body(low: int, high: int) -> JSON:
+        return crontab(group, "a", low=low, high=high)
+
+    refused = api.post(path, json=body(2, 1))
+    assert refused.status_code == 422
+    assert "spec.low: Invalid value: low is above high" in refused.json()["message"]
+    assert api.post(path, json=body(1, 5)).status_code == 201
+    lowered = api.patch(f"{path}/a", json={"spec": {"high": 4}}, headers=MERGE)
+    assert lowered.status_code == 422
+    assert "spec: Invalid value: high was large" in lowered.json()["message"]
+    everything = {"apiGroups": [group], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]}
+    judged = {
+        "matchConstraints": {"resourceRules": [everything]},
+        "validations": [
+            validation("object.spec.high - object.spec.low < 9", messageExpression="object.kind + ' is wide'")
+        ],
+    }
+    with policy(api, "custom", namespace, judged):
+        assert api.patch(f"{path}/a", json={"spec": {"high": 6}}, headers=MERGE).status_code == 200
+        wide = api.patch(f"{path}/a", json={"spec": {"high": 60}}, headers=MERGE)
+        assert "denied request" in wide.json()["message"]

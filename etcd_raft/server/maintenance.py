@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -19,6 +20,7 @@ from skiff_pb.etcd import rpc_pb2
 #: The release of etcd whose API this is; clients enable features by it.
 API_VERSION: Final = "3.6.6"
 STORAGE_VERSION: Final = "3.6.0"
+_VERSION: Final = re.compile(r"\d+\.\d+(\.\d+)?")
 _ALARM_NAMES: Final[dict[int, str]] = {rpc_pb2.NOSPACE: "NOSPACE", rpc_pb2.CORRUPT: "CORRUPT"}
 
 
@@ -134,9 +136,12 @@ class MaintenanceService:
 
     @unary
     async def downgrade(self, request: rpc_pb2.DowngradeRequest, context: CallContext) -> rpc_pb2.DowngradeResponse:
+        """No older version reads this store's log: the way back is a saved snapshot."""
         self.access.check_admin(context)
         if request.action == rpc_pb2.DowngradeRequest.CANCEL:
             raise precondition("no inflight downgrade job")
+        if not _VERSION.fullmatch(request.version):
+            raise Refusal(StatusCode.INVALID_ARGUMENT, "etcdserver: wrong downgrade target version format")
         raise Refusal(StatusCode.INVALID_ARGUMENT, "etcdserver: invalid downgrade target version")
 
     def _check_known(self, context: CallContext) -> None:

@@ -128,6 +128,27 @@ async def test_only_linearizable_reads_ask_the_leader(store: Connected) -> None:
         ),
         (
             "Maintenance",
+            "Downgrade",
+            rpc_pb2.DowngradeRequest(action="VALIDATE", version="three"),
+            Code.INVALID_ARGUMENT,
+            "wrong downgrade target version format",
+        ),
+        (
+            "Maintenance",
+            "Downgrade",
+            rpc_pb2.DowngradeRequest(action="VALIDATE", version="3.4"),
+            Code.INVALID_ARGUMENT,
+            "invalid downgrade target version",
+        ),
+        (
+            "Maintenance",
+            "Downgrade",
+            rpc_pb2.DowngradeRequest(action="CANCEL"),
+            Code.FAILED_PRECONDITION,
+            "no inflight downgrade job",
+        ),
+        (
+            "Maintenance",
             "MoveLeader",
             rpc_pb2.MoveLeaderRequest(targetID=5),
             Code.FAILED_PRECONDITION,

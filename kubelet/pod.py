@@ -304,6 +304,11 @@ class ClaimVolume(View, frozen=True):
     read_only: bool = False
 
 
+class ImageVolume(View, frozen=True):
+    reference: str = ""
+    pull_policy: str = ""
+
+
 class Volume(View, frozen=True):
     name: str
     empty_dir: EmptyDir | None = None
@@ -314,6 +319,7 @@ class Volume(View, frozen=True):
     downward_api: DownwardVolume | None = msgspec.field(default=None, name="downwardAPI")
     persistent_volume_claim: ClaimVolume | None = None
     ephemeral: dict[str, Any] | None = None
+    image: ImageVolume | None = None
 
 
 class Sysctl(View, frozen=True):

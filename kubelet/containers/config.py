@@ -41,10 +41,14 @@ _PROPAGATION = {
 
 @dataclass(frozen=True, slots=True)
 class HostMount:
+    """With `image` (its id) the runtime mounts that image, from `image_path` on, and there is no path on the host."""
+
     container_path: str
     host_path: str
     readonly: bool = False
     propagation: str | None = None
+    image: str = ""
+    image_path: str = ""
 
 
 def log_directory(root: str, pod: Pod) -> str:
@@ -142,5 +146,7 @@ def container_config(
             host_path=mount.host_path,
             readonly=mount.readonly,
             propagation=_PROPAGATION[mount.propagation],
+            image=cri.ImageSpec(image=mount.image) if mount.image else None,
+            image_sub_path=mount.image_path,
         )
     return config

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import structs
+
 from apimachinery.errors import StatusError
 from component_base.clock import Clock
 from kubelet.api import Api
@@ -89,9 +91,10 @@ class Launcher:
     async def launch(self, pod: Pod, container: Container, attempt: int, site: Site) -> str:
         """The id of the running container."""
         image = await self._image(pod, container, site)
+        volume_images = await self._volume_images(pod, container, site)
         reference = pod_reference(pod, container)
         try:
-            config = await self._configuration(pod, container, attempt, image, site)
+            config = await self._configuration(pod, container, attempt, image, volume_images, site)
         except ConfigError as error:
             self._events.event(reference, WARNING, "Failed", f"Error: {error}")
             raise LaunchError("CreateContainerConfigError", str(error), self._clock.now() + 5) from error
@@ -127,8 +130,25 @@ class Launcher:
         except StatusError as error:
             raise LaunchError("ErrImagePull", error.message, self._clock.now() + 5) from error
 
+    async def _volume_images(self, pod: Pod, container: Container, site: Site) -> dict[str, str]:
+        """Ids of the images that the container mounts as volumes, by volume; each is pulled by its own policy."""
+        mounted = {mount.name for mount in container.volume_mounts or ()}
+        found = {}
+        for volume in pod.spec.volumes or ():
+            if volume.image is not None and volume.name in mounted:
+                source = volume.image
+                stand_in = structs.replace(container, image=source.reference, image_pull_policy=source.pull_policy)
+                found[volume.name] = (await self._image(pod, stand_in, site)).id
+        return found
+
     async def _configuration(
-        self, pod: Pod, container: Container, attempt: int, image: cri.Image, site: Site
+        self,
+        pod: Pod,
+        container: Container,
+        attempt: int,
+        image: cri.Image,
+        volume_images: dict[str, str],
+        site: Site,
     ) -> cri.ContainerConfig:
         maps, secrets = named_objects(pod, container)
         namespace = pod.metadata.namespace
@@ -143,7 +163,8 @@ class Launcher:
             pod_ips=site.pod_ips,
         )
         check_non_root(pod, container, image)
-        mounts, message_path = await asyncio.to_thread(self._mounts, pod, container, environment, site.pod_ips)
+        volumes = await asyncio.to_thread(self._volumes.mounts, pod, container, environment, volume_images)
+        mounts, message_path = await asyncio.to_thread(self._own_files, pod, container, volumes, site.pod_ips)
         return container_config(
             pod,
             container,
@@ -158,10 +179,11 @@ class Launcher:
             target_id=site.target_id,
         )
 
-    def _mounts(
-        self, pod: Pod, container: Container, environment: dict[str, str], ips: tuple[str, ...]
+    def _own_files(
+        self, pod: Pod, container: Container, volumes: Sequence[HostMount], ips: tuple[str, ...]
     ) -> tuple[list[HostMount], str]:
-        mounts = self._volumes.mounts(pod, container, environment)
+        """`volumes`, and what every container gets besides; and where it may leave its last words."""
+        mounts = list(volumes)
         folder = self._paths.root / "pods" / pod.uid
         logs = Path(log_directory(str(self._paths.pod_logs), pod)) / container.name
         try:

@@ -20,7 +20,7 @@ from kubelet.containers.config import HostMount
 from kubelet.containers.expansion import expand_strict
 from kubelet.containers.facts import ConfigError, NodeFacts
 from kubelet.objects import ObjectStore
-from kubelet.pod import Container, HostPath, Pod, Volume
+from kubelet.pod import Container, HostPath, Mount, Pod, Volume
 from kubelet.volumes.atomic import File, UnsafePath, write_atomically
 from kubelet.volumes.payload import VolumeError, is_payload_volume, named_objects, token_sources, volume_payload
 from kubelet.volumes.subpath import bind_subpath
@@ -83,6 +83,8 @@ class PodVolumes:
         def apply() -> dict[str, str]:
             paths: dict[str, str] = {}
             for volume in pod.spec.volumes or ():
+                if volume.image is not None:
+                    continue  # mounted by the runtime, for each container on its own
                 try:
                     paths[volume.name] = self._prepare(pod, volume, claims)
                     if volume.name in payloads:
@@ -142,20 +144,24 @@ class PodVolumes:
             os.chown(path, -1, group)
         return str(path)
 
-    def mounts(self, pod: Pod, container: Container, environment: Mapping[str, str]) -> list[HostMount]:
-        """The container's volume mounts; subPaths are bound below the pod's folder first. Blocking: run in a thread."""
+    def mounts(
+        self, pod: Pod, container: Container, environment: Mapping[str, str], images: Mapping[str, str]
+    ) -> list[HostMount]:
+        """The container's volume mounts; subPaths are bound below the pod's folder first. Blocking: run in a thread.
+
+        `images`: ids of the images behind volumes that are images, by volume.
+        """
         out: list[HostMount] = []
         paths = self._paths.get(pod.uid, {})
         for index, wanted in enumerate(container.volume_mounts or ()):
+            sub_path = _sub_path(wanted, environment)
+            path = wanted.mount_path if wanted.mount_path.startswith("/") else f"/{wanted.mount_path}"
+            if image := images.get(wanted.name):
+                out.append(HostMount(path, "", True, wanted.mount_propagation, image, sub_path))
+                continue
             source = paths.get(wanted.name)
             if source is None:
                 raise ConfigError(f'volume "{wanted.name}" is not mounted')
-            sub_path = wanted.sub_path
-            if wanted.sub_path_expr:
-                try:
-                    sub_path = expand_strict(wanted.sub_path_expr, environment)
-                except KeyError as error:
-                    raise ConfigError(f"missing value for {error.args[0]!r} in subPathExpr") from error
             if sub_path:
                 folder = self.pod_dir(pod.uid) / "volume-subpaths" / wanted.name / container.name
                 target = folder / str(index)
@@ -165,7 +171,6 @@ class PodVolumes:
                     where = f'volumeMount "{wanted.name}" of container "{container.name}"'
                     raise ConfigError(f"failed to prepare subPath for {where}: {error}") from error
                 source = str(target)
-            path = wanted.mount_path if wanted.mount_path.startswith("/") else f"/{wanted.mount_path}"
             readonly = wanted.read_only or self._forced_readonly(pod, wanted.name)
             out.append(HostMount(path, source, readonly, wanted.mount_propagation))
         return out
@@ -196,6 +201,15 @@ class PodVolumes:
         """uids of pods that still have a folder here."""
         folder = self._root / "pods"
         return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+
+
+def _sub_path(wanted: Mount, environment: Mapping[str, str]) -> str:
+    if not wanted.sub_path_expr:
+        return wanted.sub_path
+    try:
+        return expand_strict(wanted.sub_path_expr, environment)
+    except KeyError as error:
+        raise ConfigError(f"missing value for {error.args[0]!r} in subPathExpr") from error
 
 
 def _at(name: str, error: Exception) -> VolumeError:

@@ -275,3 +275,22 @@ async def test_a_pod_deleted_by_force_is_stopped_with_the_grace_of_the_deletion(
     bench.api.drop(path)
     await bench.until(lambda: bench.runtime.stops == [("a-0", 2)])
     await bench.until(lambda: not bench.agent.fleet.workers)
+
+
+async def test_an_image_is_mounted_as_a_volume(bench: Bench) -> None:
+    container = {
+        "name": "a",
+        "image": "a:1",
+        "volumeMounts": [{"name": "data", "mountPath": "/data", "subPath": "inner"}],
+    }
+    volumes = [{"name": "data", "image": {"reference": "data:1", "pullPolicy": "Always"}}]
+    path = bench.api.pod("web", {"containers": [container], "volumes": volumes})
+    await bench.until(lambda: bench.phase(path) == "Running")
+    assert "pull data:1" in bench.runtime.calls
+    (mount,) = [m for m in bench.runtime.find("a").config.mounts if m.container_path == "/data"]
+    assert (mount.image.image, mount.image_sub_path, mount.readonly, mount.host_path) == (
+        "sha256:data:1",
+        "inner",
+        True,
+        "",
+    )

@@ -96,6 +96,9 @@ class _Coster:
         return next((scope[name] for scope in reversed(self._scopes) if name in scope), None)
 
     def _select(self, node: Select) -> int:
+        if not node.key:
+            self._paths[node] = ("",)
+            return 1
         before = self.cost(node.operand)
         if node.test:
             return before

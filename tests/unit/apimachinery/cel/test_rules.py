@@ -92,6 +92,9 @@ def test_rules_that_may_cost_too_much_are_refused() -> None:
         ("self.s == 'abc'", {"s": {**STRING, "maxLength": 100}}, 3),
         ("self.s.contains('abc')", {"s": {**STRING, "maxLength": 100}}, 42),
         ("has(self.a) && self.a > 1", {"a": INTEGER}, 4),
+        ("type(self.a) == google.protobuf.Duration", {"a": INTEGER}, 4),
+        ("string(self.a) == self.s", {"a": INTEGER, "s": STRING}, 314_578),
+        ("self.s.substring(5) == 'x'", {"s": STRING}, 314_576),
     ],
 )
 def test_estimated_costs(rule: str, schema: Obj, cost: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery import errors
+from apimachinery.fields import Path, invalid
 from apimachinery.resources import ResourceInfo
 from apimachinery.selectors import Selector, parse_fields, parse_labels
 from apiserver.endpoints import queries
@@ -42,7 +43,13 @@ class Core:
     min_request_timeout: float = 1800.0
 
     def renderer(self, exchange: Exchange, info: ResourceInfo) -> Renderer:
-        return Renderer(info, exchange.representation, exchange.query.get("includeObject", ""), self.clock)
+        """Raises StatusError 400 for tables that nobody can make."""
+        include = exchange.query.get("includeObject", "")
+        if exchange.representation.transform == "Table" and include not in ("", "None", "Metadata", "Object"):
+            detail = "must be 'Metadata', 'Object', 'None', or empty"
+            problem = invalid(Path("includeObject"), include, detail)
+            raise errors.bad_request(f"Unable to convert to Table as requested: {problem}")
+        return Renderer(info, exchange.representation, include, self.clock)
 
 
 def write_of(exchange: Exchange) -> Write:

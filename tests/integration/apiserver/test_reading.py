@@ -140,3 +140,15 @@ def test_a_watched_table_tells_its_columns_once(api: httpx.Client, namespace: st
         found = [orjson.loads(line)["object"] for line in answer.iter_lines()]
     assert found[0]["columnDefinitions"]
     assert found[1]["columnDefinitions"] is None
+
+
+def test_a_table_with_what_there_is_not(api: httpx.Client, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    table = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    refused = api.get(path, params={"includeObject": "Some"}, headers=table)
+    assert (refused.status_code, refused.json()["message"]) == (
+        400,
+        'Unable to convert to Table as requested: includeObject: Invalid value: "Some": '
+        "must be 'Metadata', 'Object', 'None', or empty",
+    )
+    assert api.get(path, params={"includeObject": "Some"}).status_code == 200  # nobody asked for a table

@@ -268,7 +268,7 @@ def _of_new(info: ResourceInfo, obj: dict[str, Any]) -> Fields:
 def _created(info: ResourceInfo, obj: dict[str, Any]) -> Fields:
     typed = root(info)
     try:
-        found = granular.compare(empty_object(typed), obj, typed)
+        found = granular.compare(empty_object(typed), obj, typed).without(ignored(info, ""))
     except granular.KeyMissing:
         return {}
     return strip(fieldset.union(found.modified, found.added))

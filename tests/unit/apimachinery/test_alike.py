@@ -86,6 +86,13 @@ def test_owned_fields_of_lists_follow_their_keys() -> None:
         assert f"f:{name}" in fields["f:metadata"]["f:labels"]
 
 
+def test_the_status_that_a_creator_sends_is_nobodys() -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "m", "labels": {"a": "b"}}}
+    assert owned(PODS, pod | {"spec": {}, "status": {"phase": "Running"}}) == {
+        "f:metadata": {"f:labels": {".": {}, "f:a": {}}}
+    }
+
+
 def test_no_more_is_kept_than_asked_for() -> None:
     known: Remembered[int] = Remembered(size=4)
     for number in range(100):

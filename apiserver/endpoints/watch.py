@@ -19,6 +19,8 @@ from apiserver.storage.watchers import Group, Watcher
 from component_base.tasks import spawn
 
 BOOKMARK_SECONDS = 60.0
+TIMER_SLACK = 0.002
+"""The event loop's timers count whole milliseconds and may end early by one: that is in time, not another turn."""
 #: Bookmarks also come shortly before the watch ends by its timeout, so that the client can go on from there.
 BEFORE_END_SECONDS = 2.0
 CHUNK_BYTES = 256 * 1024
@@ -169,10 +171,10 @@ class Stream:
                 watcher.rest()
             if watcher.closed:
                 return
-            now = clock.monotonic()
+            now = clock.monotonic() + TIMER_SLACK
             if now >= self._end:
                 return
-            if not woken and self._bookmarks:
+            if not woken and self._bookmarks and now >= until:
                 final = final or now >= self._end - BEFORE_END_SECONDS
                 marked = now
                 await self._send(self._renderer.bookmark(self._cache.at(self._core.feed.revision), False))

@@ -109,6 +109,8 @@ class Keeper:
             if error.code != 404:
                 raise
             return
+        if self._read(name) is None:
+            return  # the news of its deletion was faster than the answer: its names are free, and stay so
         names = (written.get("status") or {}).get("acceptedNames") or {}
         self._names.setdefault(written["spec"]["group"], {})[name] = names
 

@@ -1,6 +1,6 @@
 """The apiserver on our store, beside what upstream's did on a quiet machine of this size: `python -m bench api`.
 
-The same loads as `/work/shared/bench/api.sh` puts on upstream, by wrk where it matters how little the generator costs.
+The same loads as were put on upstream, by wrk where it matters how little the generator costs.
 Upstream's column is a record of another hour: on a machine that others use, only ratios of one run mean something.
 Then the growth: how long lists take, what a pod costs in memory, and how free the loop stays, by number of pods.
 """

@@ -72,7 +72,7 @@ async def test_kr8s_watches(server: ApiServer, namespace: str) -> None:
 def kubectl(server: ApiServer, namespace: str, tmp_path: Path) -> Run:
     """The newest one; what it answers is the test's to judge."""
     if not BINARIES:
-        pytest.skip("this host has no kubectl besides skiffctl")
+        pytest.skip("kubectl is not installed")
 
     def run(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
         argv = [str(BINARIES[-1]), f"--kubeconfig={server.kubeconfig()}", f"--namespace={namespace}", *arguments]

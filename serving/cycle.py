@@ -39,6 +39,10 @@ class Connection(Protocol):
 
     def on_response_complete(self) -> None: ...
 
+    def end(self) -> None:
+        """Closes after what has been written; what the client is still sending does not spoil it."""
+        ...
+
 
 class Cycle:
     """`body` grows and `more_body` falls as the request arrives; `disconnected` when the client has gone."""
@@ -119,7 +123,7 @@ class Cycle:
         connection = self._connection
         if self._expects_continue:
             self._expects_continue = False
-            if not connection.transport.is_closing():
+            if not self.disconnected and not connection.transport.is_closing():
                 connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if not self.disconnected and not self.response_complete:
             connection.flow.resume_reading()
@@ -229,5 +233,8 @@ class Cycle:
             self.response_complete = True
             self.wake()
             if not self.keep_alive:
-                transport.close()
+                if self.more_body:
+                    self._connection.end()
+                else:
+                    transport.close()
             self._connection.on_response_complete()

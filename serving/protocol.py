@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 MAX_HEAD_BYTES = 1024 * 1024
 #: Seconds for a request head to arrive, upstream's ReadHeaderTimeout.
 HEAD_SECONDS = 32.0
-#: For the rest of a body whose request is answered already (413): as long as that, the client may read the answer.
+#: What a client still sends after its answer (413, 431) is read and dropped for so long: a connection that is closed
+#: with bytes unread is reset, and the reset takes the answer from a client that has not read it yet (RFC 9112, 9.6).
 LINGER_SECONDS = 5.0
 #: What an upgraded connection may hold before somebody takes it.
 MAX_UNTAKEN_BYTES = 256 * 1024
@@ -94,6 +95,7 @@ class ServiceProtocol(HttpToolsProtocol):
         self._idle_since = 0.0
         self._upgrading = False
         self._untaken = bytearray()
+        self._has_ended = False
 
     # Connection
 
@@ -121,6 +123,8 @@ class ServiceProtocol(HttpToolsProtocol):
         return None
 
     def data_received(self, data: bytes) -> None:
+        if self._has_ended:
+            return
         if self._upgrading:
             self._keep(data)
             return
@@ -138,7 +142,7 @@ class ServiceProtocol(HttpToolsProtocol):
                 self._refuse(400, "the request's URL cannot be read")
         except httptools.HttpParserError:
             self._refuse(400, "the request is not valid HTTP/1.1")
-        if self._in_head:
+        if self._in_head and not self._has_ended:
             if self._head_timer is None:
                 self._watch_head()
         elif self._head_timer is not None:
@@ -156,7 +160,25 @@ class ServiceProtocol(HttpToolsProtocol):
         body = text.encode() + b"\n"
         head = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + head + body)
-        self.transport.close()
+        self.end()
+
+    def end(self) -> None:
+        """Nothing more is answered here, and what is under way is cut; what has been written reaches the client."""
+        if self._has_ended or self.transport.is_closing():
+            return
+        if not self.transport.can_write_eof():  # TLS: its own closing reads on until the peer has closed too
+            self.transport.close()
+            return
+        self._has_ended = True
+        self._stop_watching_head()
+        for cycle in (self.cycle, *self.pipeline):
+            if cycle is not None:
+                cycle.disconnected = cycle.disconnected or not cycle.response_complete
+                cycle.wake()
+        self.pipeline.clear()
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     # Requests
 
@@ -255,7 +277,7 @@ class ServiceProtocol(HttpToolsProtocol):
         return self._state.date
 
     def on_response_complete(self) -> None:
-        if self.transport.is_closing():
+        if self._has_ended or self.transport.is_closing():
             return
         self.flow.resume_reading()
         if self.cycle is not None and self.cycle.more_body:
@@ -303,7 +325,7 @@ class ServiceProtocol(HttpToolsProtocol):
     # Upgrades
 
     def hand_over(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self.transport.is_closing():
+        if self._has_ended or self.transport.is_closing():
             raise ConnectionResetError("the client has gone before its connection was upgraded")
         assert self.cycle is not None
         self.cycle.disconnected = True  # nothing more is written on behalf of the request

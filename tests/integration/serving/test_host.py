@@ -220,6 +220,31 @@ async def test_what_is_no_clean_request_ends_its_connection(request_: bytes, sta
         await server.stop(grace=0)
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: %b\r\n" % (b"x" * 1000) * 1100,
+        b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 99999999\r\n\r\nabc",
+    ],
+    ids=["head", "body"],
+)
+async def test_a_client_that_is_still_sending_can_read_its_answer(request_: bytes) -> None:
+    """Closing at once would reset the connection under it."""
+    server = HttpServer(App(), "127.0.0.1", 0)
+    await server.start()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(request_)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 ")
+        writer.write(b"y" * 200_000)
+        await writer.drain()
+        writer.write_eof()
+        await reader.read()
+        writer.close()
+    finally:
+        await server.stop(grace=0)
+
+
 async def test_a_body_that_goes_on_after_its_answer_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.protocol.LINGER_SECONDS", 0.05)
     server = HttpServer(App(), "127.0.0.1", 0)

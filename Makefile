@@ -10,7 +10,7 @@ ROOT := $(shell id -u)
 PACKAGES := component_base apimachinery kubeclient serving etcd_raft apiserver scheduler controller_manager kubelet \
 	kube_proxy cluster_dns skiff
 
-.PHONY: help setup up down test check test-unit test-integration test-e2e fuzz hostile sim sim-long chaos bench bench-api bench-store lab-up lab-down test-lab proto docs clean
+.PHONY: help setup up down test check test-unit test-integration test-e2e fuzz hostile sim sim-long chaos bench bench-api bench-growth bench-store lab-up lab-down test-lab proto docs clean
 
 help:                 ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -68,6 +68,9 @@ bench: .venv/.ready              ## measurements of a whole cluster, printed as 
 
 bench-api: .venv/.ready          ## the apiserver beside upstream's figures, and its growth (needs wrk; PODS=50000)
 	$(PY) -m bench api --pods $(PODS)
+
+bench-growth: .venv/.ready       ## the apiserver with 1,000, 10,000 and PODS pods: lists, memory, pauses, start
+	$(PY) -m bench growth --pods $(PODS)
 
 bench-store: .venv/.ready        ## our store beside Debian's etcd, 1 and 3 members, ratios and budgets (5 minutes)
 	$(PY) -m bench store --keys 200000

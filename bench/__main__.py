@@ -1,10 +1,10 @@
-"""`python -m bench [cluster|api|store]`: measure and print a table. `api` and `store` take flags of their own."""
+"""`python -m bench [cluster|api|growth|store]`: measure and print a table. All but the first take flags."""
 
 from __future__ import annotations
 
 import sys
 
-from bench import api, cluster, store
+from bench import api, cluster, growth, store
 
 
 def whole_cluster() -> None:
@@ -17,4 +17,4 @@ def whole_cluster() -> None:
 
 if __name__ == "__main__":
     which = sys.argv.pop(1) if len(sys.argv) > 1 else "cluster"
-    {"cluster": whole_cluster, "api": api.main, "store": store.main}[which]()
+    {"cluster": whole_cluster, "api": api.main, "growth": growth.main, "store": store.main}[which]()

@@ -62,6 +62,17 @@ class Connection:
             if size == 0:
                 return
 
+    async def discard(self, request: bytes) -> int:
+        """As `exchange` for answers that are too big to be kept: the size of the body, which is read and dropped."""
+        self._writer.write(request)
+        head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        if int(head[9:12]) >= 400:
+            raise RuntimeError(f"{head[:200]!r}")
+        size = left = int(head.partition(b"\r\ncontent-length:")[2].split(b"\r\n")[0])
+        while left:
+            left -= len(await self._reader.read(min(left, 1 << 20)))
+        return size
+
     async def count_lines(self, request: bytes, count: int) -> None:
         """Read a watch until it has brought `count` events."""
         self._writer.write(request)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,17 +26,14 @@ from etcd_raft.ports import (
     precondition,
     unavailable,
 )
+from etcd_raft.proposals import Proposals
 from etcd_raft.raft import Change, ChangeKind, EntryKind, Kind, Message, Ready, Role
-from etcd_raft.raft.membership import MembershipError
 from etcd_raft.reads import ReadRounds
-from etcd_raft.replica import Answer, Replica
+from etcd_raft.replica import Replica
 from etcd_raft.roster import MemberWords, encode_words, member_id
 from etcd_raft.snapshotting import SnapshotPolicy, Snapshotter
 
 log = logging.getLogger(__name__)
-
-BATCH_BYTES = 8 << 20
-MAX_WAITING = 20_000
 
 
 class Transport(Protocol):
@@ -76,15 +73,6 @@ class NodeOptions:
     """Members to talk to until the log has told this one of the cluster it joins."""
 
 
-class _Waiting:
-    __slots__ = ("deadline", "future", "since")
-
-    def __init__(self, since: float, deadline: float) -> None:
-        self.since = since
-        self.deadline = deadline
-        self.future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-
-
 class RaftNode:
     """Construct it, then keep `run` running. `run` ends by StoppedError, or when cancelled."""
 
@@ -107,12 +95,9 @@ class RaftNode:
         self._is_something_unsent = False
         self._wake = asyncio.Event()
         # Entries of an earlier life are applied again after a restart; a number must never meet its namesake there.
-        self._request = rng.getrandbits(31) << 32
-        self._waiting: dict[int, _Waiting] = {}
-        self._queue: list[tuple[int, bytes]] = []
-        self._forwarded: list[bytes] = []
-        self._changes: list[tuple[int, Change, EntryKind]] = []
-        self._reads = ReadRounds(replica.member_id, self._request, self._raw.read_index)
+        first_number = rng.getrandbits(31) << 32
+        self._proposals = Proposals(replica, clock, options.request_seconds, first_number, self._wake, metrics)
+        self._reads = ReadRounds(replica.member_id, first_number, self._raw.read_index)
         self._snapshotter = Snapshotter(replica, options.snapshots, self._disk.run)
         self._callbacks: list[LeadershipCallback] = []
         self._announced: tuple[bool, int] = (False, 0)
@@ -137,7 +122,8 @@ class RaftNode:
             raise stopped.exceptions[0] from None
         finally:
             self._failure = self._failure or "server stopped"
-            self._fail_all()
+            self._proposals.fail(lambda: unavailable(self._failure))
+            self._reads.fail(lambda: unavailable(self._failure))
             self._disk.close()
 
     async def _tick_for_ever(self, group: asyncio.TaskGroup) -> None:
@@ -145,20 +131,20 @@ class RaftNode:
             await self._clock.sleep(self._options.tick_seconds)
             self._raw.tick()
             now = self._clock.monotonic()
-            self._expire(now)
+            self._proposals.expire(now, self._timeout)
             self._reads.tick(now, self._timeout)
             self._publish(now)
             if self._snapshotter.is_due():
                 group.create_task(self._snapshotter.write(), name="snapshot")
             self._dispatch()
-            if self._raw.has_ready() or self._queue or self._forwarded or self._changes:
+            if self._raw.has_ready() or self._proposals.has_unsubmitted:
                 self._wake.set()
 
     async def _work_for_ever(self) -> None:
         while True:
             if self._is_removed_elsewhere:
                 raise self._removed()
-            self._submit()
+            self._proposals.submit()
             ready = self._replica.begin()
             if ready is None:
                 self._campaign_when_alone()
@@ -227,15 +213,9 @@ class RaftNode:
             start = self._clock.monotonic()
             answers = self._replica.apply(ready)
             self._metrics.applied(self._clock.monotonic() - start)
-            self._answer(answers)
+            self._proposals.answer(answers)
             self._reads.applied(self._replica.applied_index)
             self._is_something_unsent = True
-
-    def _answer(self, answers: Iterable[Answer]) -> None:
-        for answer in answers:
-            waiting = self._waiting.get(answer.request)
-            if waiting is not None and not waiting.future.done():
-                waiting.future.set_result(answer.result)
 
     def _dispatch(self) -> None:
         """Send what may go although a Ready is being worked on, and pass on confirmed reads."""
@@ -281,75 +261,24 @@ class RaftNode:
     # Proposals
 
     async def propose(self, data: bytes) -> object:
+        self._check_running()
         if len(data) > self._options.max_request_bytes:
             raise Refusal(StatusCode.INVALID_ARGUMENT, "etcdserver: request is too large")
-        return await self._wait_for(lambda request: self._queue.append((request, data)))
+        return await self._proposals.propose(data)
 
-    async def _wait_for(self, enqueue: Callable[[int], None]) -> object:
+    def _check_running(self) -> None:
         if self._failure:
             raise unavailable(self._failure)
-        if len(self._waiting) >= MAX_WAITING:
-            raise Refusal(StatusCode.RESOURCE_EXHAUSTED, "etcdserver: too many requests")
-        self._request += 1
-        request, now = self._request, self._clock.monotonic()
-        waiting = self._waiting[request] = _Waiting(now, now + self._options.request_seconds)
-        enqueue(request)
-        self._wake.set()
-        try:
-            return await waiting.future
-        except Refusal:
-            self._metrics.proposal_failed()
-            raise
-        finally:
-            del self._waiting[request]
-
-    def _submit(self) -> None:
-        """Hand what waits to the core, as one batch; what nobody takes now stays."""
-        raw = self._raw
-        if self._queue or self._forwarded:
-            batch: list[tuple[int, bytes]] = []
-            size = 0
-            for request, data in self._queue:
-                size += len(data)
-                if size > BATCH_BYTES and batch:
-                    break
-                batch.append((request, data))
-            alive = [item for item in batch if item[0] in self._waiting]
-            forwarded, self._forwarded = self._forwarded, []
-            # Nobody here waits for what others have forwarded: if it is not taken now, they ask again.
-            if self._replica.propose(alive, forwarded) or not alive:
-                del self._queue[: len(batch)]
-                if self._queue:
-                    self._wake.set()
-        while self._changes:
-            request, change, kind = self._changes[0]
-            if request in self._waiting and not raw.propose_change(change, kind):
-                break
-            del self._changes[0]
-
-    def _expire(self, now: float) -> None:
-        for waiting in self._waiting.values():
-            if waiting.deadline > now:
-                break
-            if not waiting.future.done():
-                waiting.future.set_exception(self._timeout(waiting.since))
 
     def _timeout(self, since: float | None = None) -> Refusal:
         if since is not None and self._leader_lost_at >= since:
             return unavailable("request timed out, possibly due to previous leader failure")
         return unavailable("request timed out")
 
-    def _fail_all(self) -> None:
-        for waiting in self._waiting.values():
-            if not waiting.future.done():
-                waiting.future.set_exception(unavailable(self._failure))
-        self._reads.fail(lambda: unavailable(self._failure))
-
     # Reads
 
     async def read_index(self) -> None:
-        if self._failure:
-            raise unavailable(self._failure)
+        self._check_running()
         now = self._clock.monotonic()
         waiter = self._reads.join(now, now + self._options.request_seconds)
         self._dispatch()
@@ -371,13 +300,13 @@ class RaftNode:
                 self._raw.step(message)
         if self._disk.is_busy:
             self._dispatch()  # Otherwise the work that begins in a moment sends it along with more.
-        if self._forwarded or self._raw.has_ready():
+        if self._proposals.has_forwarded or self._raw.has_ready():
             self._wake.set()
 
     def _take_proposals(self, message: Message) -> None:
         """What other members forward waits with our own and shares its append."""
         if all(entry.kind is EntryKind.NORMAL for entry in message.entries):
-            self._forwarded += [entry.data for entry in message.entries]
+            self._proposals.forward([entry.data for entry in message.entries])
         else:
             self._raw.step(message)
 
@@ -408,42 +337,29 @@ class RaftNode:
     # Membership
 
     async def add_member(self, peer_urls: Sequence[str], is_learner: bool = False) -> Member:
+        self._check_running()
         changes.check_add(self.members(), is_learner)
         new = member_id(peer_urls, str(self.cluster_id), str(self._clock.now()))
         kind = ChangeKind.ADD_LEARNER if is_learner else ChangeKind.ADD_VOTER
-        await self._change(kind, new, peer_urls=tuple(peer_urls))
+        await self._proposals.change(kind, new, tuple(peer_urls))
         return self._replica.roster.get(new) or Member(new, "", tuple(peer_urls), (), is_learner)
 
     async def remove_member(self, member_id: int) -> None:
+        self._check_running()
         changes.check_remove(self.members(), member_id)
-        await self._change(ChangeKind.REMOVE, member_id)
+        await self._proposals.change(ChangeKind.REMOVE, member_id)
 
     async def promote_member(self, member_id: int) -> None:
+        self._check_running()
         if self.leader_id not in (0, self.member_id):
             await self._transport.promote(self.leader_id, member_id)
             return
         changes.check_promote(self._replica, member_id)
-        await self._change(ChangeKind.ADD_VOTER, member_id)
+        await self._proposals.change(ChangeKind.ADD_VOTER, member_id)
 
     async def update_member(self, member_id: int, peer_urls: Sequence[str]) -> None:
-        await self._change(ChangeKind.UPDATE, member_id, EntryKind.ATTRIBUTES, peer_urls=tuple(peer_urls))
-
-    async def _change(
-        self,
-        change: ChangeKind,
-        member: int,
-        kind: EntryKind = EntryKind.MEMBERSHIP,
-        name: str = "",
-        peer_urls: tuple[str, ...] = (),
-        client_urls: tuple[str, ...] = (),
-    ) -> None:
-        def enqueue(request: int) -> None:
-            words = MemberWords(self.member_id, request, name, peer_urls, client_urls)
-            self._changes.append((request, Change(change, member, encode_words(words)), kind))
-
-        result = await self._wait_for(enqueue)
-        if isinstance(result, MembershipError):
-            raise changes.refusal_of(result)
+        self._check_running()
+        await self._proposals.change(ChangeKind.UPDATE, member_id, tuple(peer_urls), EntryKind.ATTRIBUTES)
 
     def _publish(self, now: float) -> None:
         """Tell the cluster our name and client addresses, once, and again when they change."""
@@ -549,7 +465,7 @@ class RaftNode:
             applied_index=self.applied_index,
             is_learner=self.is_learner,
             has_failed=bool(self._failure),
-            pending_proposals=len(self._waiting),
+            pending_proposals=len(self._proposals),
             snapshot_index=self._replica.snapshot_index,
         )
 

@@ -29,7 +29,6 @@ _READS = frozenset(("get", "list"))
 _LONG_SUBRESOURCES = frozenset(("proxy", "exec", "attach", "portforward", "log"))
 SLOW_SECONDS = 1.0
 BUSY_TEXT = b"Too many requests, please try again later.\n"
-_BUSY_HEADERS = [(b"retry-after", b"1"), (b"x-content-type-options", b"nosniff")]
 _TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."
 #: Everybody may ask these, even where anonymous requests are off.
 _ALWAYS_OPEN = frozenset(("/healthz", "/livez", "/readyz"))
@@ -80,8 +79,9 @@ class ApiServer:
                     await self._handle(exchange)
         except asyncio.CancelledError:
             raise
-        except Busy:
-            await exchange.answer(429, BUSY_TEXT, TEXT, _BUSY_HEADERS)
+        except Busy as busy:
+            headers = [(b"retry-after", b"%d" % busy.retry_after), (b"x-content-type-options", b"nosniff")]
+            await exchange.answer(429, BUSY_TEXT, TEXT, headers)
         except Exception as error:  # noqa: BLE001 - the last place: whatever it is becomes an answer and a log line
             await self._fail(exchange, error)
         self._record(exchange, self._core.clock.monotonic() - started)

@@ -18,7 +18,11 @@ BYTES_PER_SEAT, LIST_BYTES = 100_000, 1_000_000
 
 
 class Busy(Exception):
-    """The request was refused: too many others."""
+    """The request was refused: too many others. The client should wait for so many seconds."""
+
+    def __init__(self, retry_after: int = 1) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
 
 
 class Sizes(Protocol):
@@ -47,8 +51,7 @@ class Gate:
         try:
             ticket = flow.level.arrive(flow.hand, seats, self._clock.monotonic())
         except Refused as refusal:
-            self._refused(flow, str(refusal))
-            raise Busy from None
+            raise self._refused(flow, str(refusal)) from None
         if ticket.state == Ticket.EXECUTING:
             flow.counts.dispatched += 1
         return ticket
@@ -79,8 +82,7 @@ class Gate:
         except TimeoutError:
             if ticket.state == Ticket.WAITING:
                 self.leave(flow, ticket)
-                self._refused(flow, TIME_OUT)
-                raise Busy from None
+                raise self._refused(flow, TIME_OUT) from None
         except BaseException:
             self.leave(flow, ticket)
             raise
@@ -98,9 +100,10 @@ class Gate:
             flow.counts.runs[1] += now - ticket.begun
         ticket.level.leave(ticket, now)
 
-    @staticmethod
-    def _refused(flow: Flow, why: str) -> None:
+    def _refused(self, flow: Flow, why: str) -> Busy:
         flow.counts.rejected[why] = flow.counts.rejected.get(why, 0) + 1
+        flow.level.drops.add(self._clock.monotonic())
+        return Busy(flow.level.drops.retry_after)
 
 
 class InFlight:

@@ -8,8 +8,8 @@ from typing import Any
 
 from apimachinery import timestamps
 from apimachinery.errors import StatusError
-from apiserver.bootstrap.flow_control import flow_schemas, priority_levels
 from apiserver.flowcontrol.configuration import MANDATORY, Configuration, info
+from apiserver.flowcontrol.upkeep import put_right, wanted_objects
 from apiserver.ports import Objects
 from component_base.clock import Clock
 
@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 JSON = dict[str, Any]
 LEND_SECONDS = 10.0
+UPKEEP_SECONDS = 60.0
 RETRY_SECONDS = 1.0
 
 
@@ -54,6 +55,15 @@ class Keeper:
             await self._clock.sleep(LEND_SECONDS)
             self._configuration.rebalance()
 
+    async def upkeep(self) -> None:
+        """For ever, after the first objects are made: a minute, as upstream, so that versions side by side agree."""
+        while True:
+            await self._clock.sleep(UPKEEP_SECONDS)
+            try:
+                await put_right(self._objects)
+            except StatusError as error:
+                log.warning("putting flow control's objects right: %s; trying again", error)
+
     async def keep(self) -> None:
         """For ever, after the first objects are made: conditions, and mandatory objects that somebody took away."""
         while True:
@@ -68,15 +78,14 @@ class Keeper:
             await self._changed.wait()
 
     async def _mandatory(self) -> None:
-        for plural, wanted in (("prioritylevelconfigurations", priority_levels()), ("flowschemas", flow_schemas())):
-            for obj in wanted:
-                name = obj["metadata"]["name"]
-                if name in MANDATORY and self._objects.get(info(plural), "", name) is None:
-                    try:
-                        await self._objects.create(info(plural), obj)
-                    except StatusError as error:
-                        if error.reason != "AlreadyExists":
-                            raise
+        for plural, obj in wanted_objects():
+            name = obj["metadata"]["name"]
+            if name in MANDATORY and self._objects.get(info(plural), "", name) is None:
+                try:
+                    await self._objects.create(info(plural), obj)
+                except StatusError as error:
+                    if error.reason != "AlreadyExists":
+                        raise
 
     async def _conditions(self) -> None:
         for name, dangling in self._configuration.dangling().items():

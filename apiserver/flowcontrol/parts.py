@@ -56,7 +56,9 @@ class FlowControl:
 
         async def keep() -> None:
             await bootstrapped.wait()
-            await self._keeper.keep()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keeper.keep())
+                group.create_task(self._keeper.upkeep())
 
         lending = spawn(self._keeper.lend(), "lend seats")
         return [lending, spawn(keep(), "keep flow control's objects")] if is_first else [lending]

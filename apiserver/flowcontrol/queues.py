@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from apiserver.flowcontrol.drops import Drops
+
 #: Upstream's guess of how long a request takes.
 GUESS_SECONDS = 0.003
 QUEUE_FULL, CONCURRENCY_LIMIT, TIME_OUT = "queue-full", "concurrency-limit", "time-out"
@@ -70,6 +72,7 @@ class Level:
         self.name = name
         self.uid = uid
         self.limit = limit
+        self.drops = Drops()
         self.executing = 0
         self.seats_executing = 0
         self.waiting = 0

@@ -38,9 +38,6 @@ _DURATIONS = (
     "experimental-downgrade-check-time",
     "experimental-warning-apply-duration",
     "experimental-warning-unary-request-duration",
-    "grpc-keepalive-interval",
-    "grpc-keepalive-min-time",
-    "grpc-keepalive-timeout",
     "warning-apply-duration",
     "warning-unary-request-duration",
 )

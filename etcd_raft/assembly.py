@@ -180,14 +180,15 @@ class Assembly:
             raise StartError(str(problem)) from None
 
     async def _host(self, services: Sequence[Service], serves_clients: bool = False) -> Http2Host:
-        settings, limit, http1 = self.settings, MAX_MESSAGE_BYTES, None
+        settings, limit, http1, keepalive = self.settings, MAX_MESSAGE_BYTES, None, None
         addresses, tls, allowed = settings.listen_peer, settings.peer_tls, settings.peer_allowed
         if serves_clients:
             addresses, tls, allowed = settings.listen_client, settings.client_tls, settings.client_allowed
+            keepalive = settings.client_keepalive
             limit, http1 = settings.max_request_bytes + GRPC_OVERHEAD_BYTES, self.monitoring.answer
         if tls is not None:
             await asyncio.to_thread(_check_tls, tls)
-        host = Http2Host(services, limit, http1=http1, admits=allowed.admits if allowed else None)
+        host = Http2Host(services, limit, keepalive, http1=http1, admits=allowed.admits if allowed else None)
         for address in addresses:
             await asyncio.to_thread(_check_free, address)
             host.add_listener(address.target, tls if address.is_tls else None)

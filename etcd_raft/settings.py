@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from component_base.flags import FlagError, FlagSet, Values, parse_duration
+from component_base.http2.connection import Keepalive
 from component_base.rpc import ClientTls, ServerTls
 from etcd_raft import accepted_flags
 from etcd_raft.certificates import AllowedNames
@@ -35,6 +36,7 @@ class Settings:
     client_tls: ServerTls | None
     peer_tls: ServerTls | None
     peer_client_tls: ClientTls | None
+    client_keepalive: Keepalive
     client_allowed: AllowedNames
     peer_allowed: AllowedNames
     heartbeat_seconds: float
@@ -92,6 +94,9 @@ def flag_set() -> FlagSet:
     flags.choice("auto-compaction-mode", "periodic", ("periodic", "revision"), "unit of --auto-compaction-retention")
     flags.string("auto-compaction-retention", "0", "history to keep: hours or a duration, or revisions; 0 keeps all")
     flags.boolean("pre-vote", True, "ask whether an election could be won before holding it")
+    flags.duration("grpc-keepalive-min-time", 5.0, "clients that ping more often are disconnected (0: 5 minutes)")
+    flags.duration("grpc-keepalive-interval", 7200.0, "silence after which a client is pinged")
+    flags.duration("grpc-keepalive-timeout", 20.0, "silence after such a ping that ends the connection")
     flags.choice("log-level", "info", ("debug", "info", "warn", "error", "panic", "fatal"), "debug says more")
     flags.choice("log-format", "text", ("text", "json", "console"), "how log lines look")
     flags.duration("watch-progress-notify-interval", 600.0, "between progress notices of idle watches that want them")
@@ -151,6 +156,7 @@ def _settings(values: Values) -> Settings:
         client_tls=_server_tls(values, "", client),
         peer_tls=_server_tls(values, "peer-", peer),
         peer_client_tls=_peer_client_tls(values),
+        client_keepalive=_keepalive(values),
         client_allowed=_allowed(values, ""),
         peer_allowed=_allowed(values, "peer-"),
         heartbeat_seconds=heartbeat / 1000,
@@ -238,6 +244,14 @@ def _server_tls(values: Values, prefix: str, addresses: Sequence[Address]) -> Se
         client_ca_file=_file(values, f"{prefix}trusted-ca-file") if demands else None,
         require_client_certificate=demands,
     )
+
+
+def _keepalive(values: Values) -> Keepalive:
+    """As in etcd, a zero leaves gRPC's own default in place."""
+    interval, timeout = values["grpc-keepalive-interval"], values["grpc-keepalive-timeout"]
+    if interval <= 0 or timeout <= 0:
+        interval, timeout = 7200.0, 20.0
+    return Keepalive(interval, timeout, min_ping_seconds=values["grpc-keepalive-min-time"] or 300.0)
 
 
 def _allowed(values: Values, prefix: str) -> AllowedNames:

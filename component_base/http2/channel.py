@@ -29,6 +29,7 @@ from component_base.http2.connection import (
     PREFACE,
     REFUSED_STREAM,
     Connection,
+    Keepalive,
     Stream,
     frame,
 )
@@ -64,7 +65,7 @@ class _Call(Stream):
 
 class _ClientConnection(Connection):
     def __init__(self, keepalive_seconds: float) -> None:
-        super().__init__(_LAST_STREAM, keepalive_seconds)
+        super().__init__(_LAST_STREAM, Keepalive(keepalive_seconds, asks_when_idle=False))
         self._next_id = 1
         self.is_leaving = False
 

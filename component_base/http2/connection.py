@@ -10,6 +10,7 @@ import asyncio
 import logging
 import struct
 from collections import deque
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from component_base.http2.headers import HeaderDecoder, HeaderError, Headers
@@ -38,7 +39,8 @@ _MAX_WINDOW: Final = 2**31 - 1
 _HEAD: Final = struct.Struct(">BHBBI").pack
 _FLUSH_BYTES: Final = 256 * 1024
 _RESETS_PER_SECOND: Final = 1000
-_PONG_SECONDS: Final = 10.0
+_PINGS_TOO_MANY: Final = 2
+_IDLE_PING_SECONDS: Final = 7200.0
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
@@ -58,6 +60,24 @@ def _unpadded(payload: bytes) -> bytes:
     if not payload or payload[0] >= len(payload):
         raise ConnectionFault(PROTOCOL_ERROR, "more padding than there is room for")
     return payload[1 : len(payload) - payload[0]]
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """How an end asks whether its peer still lives, and how often it lets the peer ask (gRFC A8 and A9).
+
+    Who asks sooner than `min_ping_seconds` after it last asked gets a strike, as does who asks twice within two hours
+    while it has no calls. Anything sent for a call wipes strikes out; the third in a row ends the connection by
+    `too_many_pings`. 0: everybody may ask at will.
+    """
+
+    ping_seconds: float = 7200.0
+    """Silence after which the peer is asked."""
+    pong_seconds: float = 10.0
+    """Further silence that ends the connection."""
+    asks_when_idle: bool = True
+    """Whether it also asks while no call is under way. Servers give strikes to clients that do."""
+    min_ping_seconds: float = 0.0
 
 
 class Stream:
@@ -110,10 +130,10 @@ class Stream:
 class Connection(asyncio.Protocol):
     """Subclasses are told of headers, messages and resets, and use `send_headers` and `send_message`."""
 
-    def __init__(self, max_message_bytes: int, keepalive_seconds: float) -> None:
+    def __init__(self, max_message_bytes: int, keepalive: Keepalive) -> None:
         self._loop = asyncio.get_running_loop()
         self._max_message = max_message_bytes
-        self._keepalive = keepalive_seconds
+        self._keepalive = keepalive
         self.transport: asyncio.Transport
         self.streams: dict[int, Any] = {}
         self.is_closed = False
@@ -132,6 +152,10 @@ class Connection(asyncio.Protocol):
         self._pinger: asyncio.TimerHandle | None = None
         self._resets = 0.0
         self._reset_at = 0.0
+        self._pinged_at = float("-inf")
+        self._ping_strikes = 0
+        self._has_answered = False
+        self._last_id = 0
         self.bytes_received = 0
         self.bytes_sent = 0
 
@@ -165,7 +189,7 @@ class Connection(asyncio.Protocol):
         settings = _INITIAL_WINDOW_SIZE.to_bytes(2, "big") + _STREAM_WINDOW.to_bytes(4, "big")
         more = (_CONNECTION_WINDOW - _DEFAULT_WINDOW).to_bytes(4, "big")
         self.write(frame(SETTINGS, 0, 0, settings) + frame(WINDOW_UPDATE, 0, 0, more))
-        self._pinger = self._loop.call_later(self._keepalive, self._ping)
+        self._pinger = self._loop.call_later(self._keepalive.ping_seconds, self._ping)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_closed = True
@@ -218,7 +242,9 @@ class Connection(asyncio.Protocol):
 
     def fail(self, fault: ConnectionFault) -> None:
         log.info("ending an HTTP/2 connection: %s", fault)
-        self.write(frame(GOAWAY, 0, 0, bytes(4) + fault.code.to_bytes(4, "big") + str(fault).encode()))
+        self.write(
+            frame(GOAWAY, 0, 0, self._last_id.to_bytes(4, "big") + fault.code.to_bytes(4, "big") + str(fault).encode())
+        )
         self.close()
 
     def close(self) -> None:
@@ -240,6 +266,7 @@ class Connection(asyncio.Protocol):
         elif kind == PING:
             if not flags & ACK:
                 self.write(frame(PING, ACK, 0, payload))
+                self._count_ping()
         elif kind == SETTINGS:
             if not flags & ACK:
                 self._settings(payload)
@@ -263,6 +290,18 @@ class Connection(asyncio.Protocol):
         self._reset_at = now
         if self._resets > 2 * _RESETS_PER_SECOND:
             raise ConnectionFault(ENHANCE_YOUR_CALM, "too many calls were reset")
+
+    def _count_ping(self) -> None:
+        now, pinged_at = self._loop.time(), self._pinged_at
+        self._pinged_at = now
+        apart = self._keepalive.min_ping_seconds
+        if self._has_answered or not apart:
+            self._has_answered = False
+            self._ping_strikes = 0
+        elif now - pinged_at < (apart if self.streams else _IDLE_PING_SECONDS):
+            self._ping_strikes += 1
+            if self._ping_strikes > _PINGS_TOO_MANY:
+                raise ConnectionFault(ENHANCE_YOUR_CALM, "too_many_pings")
 
     def _headers(self, flags: int, stream_id: int, payload: bytes) -> None:
         if flags & PADDED:
@@ -390,6 +429,7 @@ class Connection(asyncio.Protocol):
 
         `after` is written when the whole message is.
         """
+        self._has_answered = True
         size = len(message) + 5
         head = b"\0" + (size - 5).to_bytes(4, "big")
         if not stream.unsent and size <= _MAX_FRAME and size <= stream.window and size <= self._window:
@@ -406,6 +446,7 @@ class Connection(asyncio.Protocol):
 
     def send_after(self, stream: Stream, frames: bytes) -> None:
         """Frames that must not overtake the stream's messages."""
+        self._has_answered = True
         if stream.unsent:
             stream.tail += frames
         else:
@@ -460,17 +501,17 @@ class Connection(asyncio.Protocol):
 
     def _ping(self) -> None:
         """A connection on which nothing was heard is asked; silence after that ends it."""
-        if self._heard:
+        if self._heard or not (self.streams or self._keepalive.asks_when_idle):
             self._heard = False
-            self._pinger = self._loop.call_later(self._keepalive, self._ping)
+            self._pinger = self._loop.call_later(self._keepalive.ping_seconds, self._ping)
             return
         self.write(frame(PING, 0, 0, b"skiff-ka"))
-        self._pinger = self._loop.call_later(_PONG_SECONDS, self._check_pong)
+        self._pinger = self._loop.call_later(self._keepalive.pong_seconds, self._check_pong)
 
     def _check_pong(self) -> None:
         if self._heard:
-            self._pinger = self._loop.call_later(self._keepalive, self._ping)
+            self._pinger = self._loop.call_later(self._keepalive.ping_seconds, self._ping)
         else:
-            log.info("a peer has gone silent: no answer to a ping within %g s", _PONG_SECONDS)
+            log.info("a peer has gone silent: no answer to a ping within %g s", self._keepalive.pong_seconds)
             self.is_closed = True
             self.transport.abort()

@@ -35,6 +35,7 @@ from component_base.http2.connection import (
     RST_STREAM,
     Connection,
     ConnectionFault,
+    Keepalive,
     Stream,
     frame,
 )
@@ -132,11 +133,10 @@ class _Call(Stream):
 
 class _ServerConnection(Connection):
     def __init__(self, host: Http2Host) -> None:
-        super().__init__(host.max_message_bytes, host.keepalive_seconds)
+        super().__init__(host.max_message_bytes, host.keepalive)
         self._host = host
         self._greeted = False
         self._greeting = b""
-        self._last_id = 0
         self.peer = ""
         self.peer_certificate: bytes | None = None
 
@@ -370,6 +370,7 @@ class _ServerConnection(Connection):
 
     def _refuse(self, stream_id: int, code: Code, message: str, more: bytes = b"") -> None:
         block = _RESPONSE + more + _status(code, message)
+        self._has_answered = True
         self.write(frame(HEADERS, END_HEADERS | END_STREAM, stream_id, block))
 
     def _leave(self, call: _Call) -> None:
@@ -406,13 +407,13 @@ class Http2Host:
         self,
         services: Sequence[Service],
         max_message_bytes: int = rpc.MAX_MESSAGE_BYTES,
-        keepalive_seconds: float = 7200.0,
+        keepalive: Keepalive | None = None,
         http1: Http1 | None = None,
         admits: Callable[[bytes | None], bool] | None = None,
     ) -> None:
         """`admits` judges the verified certificate (DER) of each connection over TLS."""
         self.max_message_bytes = max_message_bytes
-        self.keepalive_seconds = keepalive_seconds
+        self.keepalive = keepalive or Keepalive()
         self.http1 = http1
         self.admits = admits
         self.is_stopping = False

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from component_base import pki
+from component_base.http2.connection import Keepalive
 from etcd_raft import settings
 from etcd_raft.certificates import AllowedNames
 from etcd_raft.compaction import Retention, Schedule
@@ -116,6 +117,14 @@ def test_addresses() -> None:
     assert not parse_url("http://10.0.0.1:1").is_loopback
     with pytest.raises(ValueError, match="more than a host and a port"):
         parse_url("http://localhost:1/x")
+
+
+def test_keepalive_has_etcds_defaults_and_a_zero_means_grpcs() -> None:
+    assert settings.parse([]).client_keepalive == Keepalive(7200.0, 20.0, min_ping_seconds=5.0)
+    found = settings.parse(["--grpc-keepalive-min-time=0s", "--grpc-keepalive-interval=0s"]).client_keepalive
+    assert found == Keepalive(7200.0, 20.0, min_ping_seconds=300.0)
+    found = settings.parse(["--grpc-keepalive-interval=10s", "--grpc-keepalive-timeout=3s"]).client_keepalive
+    assert (found.ping_seconds, found.pong_seconds) == (10.0, 3.0)
 
 
 def test_retention_by_revisions_and_by_time() -> None:

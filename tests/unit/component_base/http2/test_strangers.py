@@ -12,7 +12,7 @@ from hpack import Decoder, Encoder
 from hypothesis import HealthCheck, example, given, settings
 
 from component_base.http2 import headers as hpack
-from component_base.http2.connection import PREFACE, frame
+from component_base.http2.connection import PREFACE, Keepalive, frame
 from component_base.http2.headers import HeaderDecoder, HeaderError
 from component_base.http2.host import Http2Host, _ServerConnection
 from component_base.rpc import CallContext, Service
@@ -114,6 +114,53 @@ def test_a_peer_that_resets_call_after_call_is_left() -> None:
         for number in range(1, 6001, 2):
             connection.data_received(frame(3, 0, number, bytes(4)))
         assert wire.is_closed
+        connection.connection_lost(None)
+
+    asyncio.run(feed())
+
+
+@pytest.mark.parametrize(
+    ("seconds_apart", "has_call", "allowed"),
+    [(4.9, True, 3), (5.0, True, 20), (5.0, False, 3), (7200.0, False, 20)],
+)
+def test_a_client_that_asks_too_often_is_told_to_calm_down(seconds_apart: float, has_call: bool, allowed: int) -> None:
+    """As a server of Go's does with etcd's --grpc-keepalive-min-time=5s; without calls, two hours count."""
+
+    async def feed() -> None:
+        wire, clock = Wire(), [1000.0]
+        connection = _ServerConnection(Http2Host(SERVICES, keepalive=Keepalive(min_ping_seconds=5.0)))
+        connection._loop.time = lambda: clock[0]  # type: ignore[method-assign]
+        connection.connection_made(wire)  # type: ignore[arg-type]
+        connection.data_received(PREFACE)
+        if has_call:
+            connection.data_received(frame(1, 4, 7, begin("/etcdserverpb.Lease/LeaseKeepAlive")))
+        for count in range(1, 21):
+            connection.data_received(frame(6, 0, 0, b"are-you?"))
+            is_over = count > allowed
+            assert wire.is_closed == is_over
+            if is_over:
+                goaway = (7 if has_call else 0).to_bytes(4, "big") + (11).to_bytes(4, "big") + b"too_many_pings"
+                assert bytes(wire.written).endswith(frame(7, 0, 0, goaway))
+                break
+            clock[0] += seconds_apart
+        connection.connection_lost(None)
+        await asyncio.sleep(0)
+
+    asyncio.run(feed())
+
+
+def test_answers_between_pings_wipe_out_the_strikes() -> None:
+    async def feed() -> None:
+        wire = Wire()
+        connection = _ServerConnection(Http2Host([], keepalive=Keepalive(min_ping_seconds=5.0)))
+        connection.connection_made(wire)  # type: ignore[arg-type]
+        connection.data_received(PREFACE)
+        for number in range(1, 41, 2):
+            connection.data_received(frame(1, 5, number, begin("/none/None")))
+            connection.data_received(frame(6, 0, 0, b"are-you?") * 3)
+        assert not wire.is_closed
+        connection.data_received(frame(6, 0, 0, b"are-you?"))
+        assert wire.written.endswith(b"too_many_pings")
         connection.connection_lost(None)
 
     asyncio.run(feed())

@@ -26,16 +26,10 @@ import httpx
 import yaml
 
 from component_base.pki import CertificateAuthority, Usage, signing_key_pair
+from tests.integration.ports import free_port
 
 START_SECONDS = 30.0
 ADMIN_GROUP = "system:masters"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -13,8 +13,8 @@ import pytest
 
 from tests.integration.apiserver.custom_kinds import collection, crontab, definition, establish, version
 from tests.integration.apiserver.test_verbs import config_map, pod
-from tests.integration.cluster_parts import free_port
 from tests.integration.https_server import Answer, HttpsServer, Request
+from tests.integration.ports import free_port
 
 JSON = dict[str, Any]
 REGISTRATION = "/apis/admissionregistration.k8s.io/v1"

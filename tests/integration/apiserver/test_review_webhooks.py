@@ -16,8 +16,8 @@ from apiserver.authz.webhook import WebhookAuthorizer
 from apiserver.ports import Attributes, User, Verdict
 from apiserver.webhooks.reviews import ReviewClient
 from component_base.clock import ManualClock
-from tests.integration.cluster_parts import free_port
 from tests.integration.https_server import Answer, HttpsServer, Request
+from tests.integration.ports import free_port
 
 JSON = dict[str, Any]
 READ = Attributes(User("jane", ("g",), "7", {"k": ("v",)}), "get", "", "apps", "v1", "deployments", "scale", "ns", "d")

@@ -12,8 +12,8 @@ import pytest
 from apiserver.webhooks.client import WebhookClient, WebhookError, hook_of
 from apiserver.webhooks.services import ServiceResolver
 from component_base.rng import system_rng
-from tests.integration.cluster_parts import free_port
 from tests.integration.https_server import Answer, HttpsServer, Request
+from tests.integration.ports import free_port
 from tests.unit.apiserver.memory_objects import MemoryObjects
 
 JSON = dict[str, Any]

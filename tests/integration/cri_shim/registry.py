@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from kubelet.cri_shim.image_build import MANIFEST_TYPE, BuiltImage
+from tests.integration.ports import free_port
 
 # bcrypt of "secret"
 HTPASSWD = "tester:$2b$04$8q0SBysNkr7J4pHKQAM/Ie8CQ99MJK/sFjNgA8fXGJYF.C8HNGWdS\n"
@@ -48,13 +48,6 @@ async def push_manifest(client: httpx.AsyncClient, repository: str, tag: str, bo
     done = await client.put(path, content=body, headers={"Content-Type": media_type})
     assert done.status_code == 201, done.text
     return str(done.headers["docker-content-digest"])
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _serve(folder: Path) -> subprocess.Popen[bytes]:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
+from tests.integration.ports import free_port
 
 UPSTREAM = ("/usr/bin/etcd", "--unsafe-no-fsync=true", "--experimental-watch-progress-notify-interval=100ms")
 OURS = (sys.executable, "-m", "etcd_raft", "--experimental-watch-progress-notify-interval=100ms")

@@ -24,7 +24,8 @@ from kubeclient.etcd3 import (
     range_op,
 )
 from kubeclient.etcd3_watch import Event
-from tests.integration.etcd3.etcd_process import OURS, UPSTREAM, EtcdProcess, free_port
+from tests.integration.etcd3.etcd_process import OURS, UPSTREAM, EtcdProcess
+from tests.integration.ports import free_port
 
 pytestmark = pytest.mark.skipif(not Path("/usr/bin/etcd").exists(), reason="needs Debian's etcd-server")
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -19,20 +18,11 @@ from component_base.http2.channel import Http2Channel
 from component_base.pki import CertificateAuthority, Usage
 from component_base.rpc import ClientTls, RpcError
 from skiff_pb.etcd import rpc_pb2
+from tests.integration.ports import free_ports
 
 KV = rpc_pb2.DESCRIPTOR.services_by_name["KV"]
 MAINTENANCE = rpc_pb2.DESCRIPTOR.services_by_name["Maintenance"]
 START_SECONDS = 60.0
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Credentials:

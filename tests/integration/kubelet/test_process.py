@@ -19,6 +19,7 @@ import yaml
 from component_base.pki import CertificateAuthority, Usage
 from serving.host import HttpServer
 from tests.integration.kubelet.served_api import ServedApi
+from tests.integration.ports import free_ports
 from tests.unit.kubelet.fake_api import FakeApi
 
 pytestmark = pytest.mark.root
@@ -32,6 +33,8 @@ class Running:
     client: httpx.AsyncClient
     log: Path
     process: subprocess.Popen[bytes]
+    port: int
+    healthz_port: int
 
     async def until(self, condition: Callable[[], Any], seconds: float = 20.0) -> None:
         try:
@@ -66,13 +69,14 @@ async def running(containerd: Path, tmp_path: Path) -> AsyncIterator[Running]:
     server = HttpServer(served, "127.0.0.1", 0)
     await server.start()
     write_credentials(tmp_path, server.port)
+    port, healthz_port = free_ports(2)
     arguments = [
         f"--kubeconfig={tmp_path}/kubeconfig",
         "--hostname-override=node-1",
         "--node-ip=127.0.0.1",
         "--address=127.0.0.1",
-        "--port=20250",
-        "--healthz-port=20248",
+        f"--port={port}",
+        f"--healthz-port={healthz_port}",
         f"--container-runtime-endpoint=unix://{containerd}",
         f"--root-dir={tmp_path}/kubelet",
         f"--pod-log-dir={tmp_path}/logs",
@@ -89,8 +93,8 @@ async def running(containerd: Path, tmp_path: Path) -> AsyncIterator[Running]:
         process = subprocess.Popen(command, stderr=output)  # noqa: ASYNC220 - returns at once
     context = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
     context.load_cert_chain(tmp_path / "client.crt", tmp_path / "client.key")
-    async with httpx.AsyncClient(base_url="https://127.0.0.1:20250", verify=context, timeout=10) as client:
-        yield Running(api, served, client, log, process)
+    async with httpx.AsyncClient(base_url=f"https://127.0.0.1:{port}", verify=context, timeout=10) as client:
+        yield Running(api, served, client, log, process, port, healthz_port)
     for path in [p for p in api.objects if "/pods/" in p]:
         api.delete_pod(path, grace=0)
     with contextlib.suppress(TimeoutError):
@@ -107,7 +111,7 @@ async def test_the_node_registers_runs_a_pod_and_serves_its_logs(running: Runnin
     await running.until(lambda: api.condition_of_node("Ready") == "True")
     node = api.objects["/api/v1/nodes/node-1"]
     assert node["metadata"]["labels"]["kubernetes.io/hostname"] == "node-1"
-    assert node["status"]["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 20250}}
+    assert node["status"]["daemonEndpoints"] == {"kubeletEndpoint": {"Port": running.port}}
     await running.until(lambda: LEASE in api.objects)
     assert api.objects[LEASE]["spec"]["holderIdentity"] == "node-1"
     path = api.pod("talker", {"containers": [{"name": "a", "command": ["sh", "-c", "echo hello; sleep 1000"]}]})
@@ -127,7 +131,7 @@ async def test_the_node_registers_runs_a_pod_and_serves_its_logs(running: Runnin
     assert [p["metadata"]["name"] for p in pods["items"]] == ["talker"]
     await running.until(lambda: ("Normal", "Started", "Container started") in api.events)
     async with httpx.AsyncClient() as plain:
-        assert (await plain.get("http://127.0.0.1:20248/healthz")).text == "ok"
+        assert (await plain.get(f"http://127.0.0.1:{running.healthz_port}/healthz")).text == "ok"
 
 
 async def test_exec_is_joined_to_the_runtimes_stream(running: Running) -> None:
@@ -138,7 +142,7 @@ async def test_exec_is_joined_to_the_runtimes_stream(running: Running) -> None:
 
     context = ssl.create_default_context(cafile=str(running.log.parent / "ca.crt"))
     context.load_cert_chain(running.log.parent / "client.crt", running.log.parent / "client.key")
-    url = "wss://127.0.0.1:20250/exec/default/target/a?command=echo&command=hi&output=1&error=1"
+    url = f"wss://127.0.0.1:{running.port}/exec/default/target/a?command=echo&command=hi&output=1&error=1"
     async with connect(url, ssl=context, subprotocols=["v4.channel.k8s.io"]) as socket:  # type: ignore[list-item]
         messages = [message async for message in socket]
     assert b"\x01hi\n" in messages

@@ -12,11 +12,13 @@ from component_base.clock import SystemClock
 from component_base.flags import FlagSet, Values, fail
 from component_base.tasks import run_service
 from controller_manager.catalog import Manager, all_names
+from kubeclient.accounts import Accounts
 from kubeclient.leader import LeadershipLost
 from serving.component import add_common_flags, health_server, lead_or_work, load_client
 from serving.health import Health
 
 PROGRAM = "controller_manager"
+USER_AGENT = "kube-controller-manager"
 
 
 def flags() -> FlagSet:
@@ -31,7 +33,9 @@ def flags() -> FlagSet:
     found.integer("node-cidr-mask-size", 24, "Size of each node's part of --cluster-cidr.", 1, 128)
     found.boolean("allocate-node-cidrs", False, "Give every node a part of --cluster-cidr.")
     found.boolean(
-        "use-service-account-credentials", False, "Accepted for compatibility: all controllers share one identity."
+        "use-service-account-credentials",
+        False,
+        "Each controller writes as its own ServiceAccount in kube-system, with that account's rights and no more.",
     )
     found.string("root-ca-file", "", "Certificate that pods verify the apiserver with, published in every namespace.")
     found.string("service-account-private-key-file", "", "Key that signs tokens kept in Secrets.")
@@ -55,14 +59,15 @@ def flags() -> FlagSet:
 
 async def serve(values: Values, stop: asyncio.Event, folder: Path) -> int:
     clock = SystemClock()
-    client = load_client(PROGRAM, values, "kube-controller-manager")
+    client = load_client(PROGRAM, values, USER_AGENT)
     health = Health()
     port = health_server(values, PROGRAM, health, client, folder, clock)
     try:
         await port.start()
     except OSError as error:
         fail(PROGRAM, f"--secure-port: {error.strerror}")
-    manager = Manager(values, client, clock)
+    accounts = Accounts(client, USER_AGENT, clock) if values["use-service-account-credentials"] else None
+    manager = Manager(values, client, clock, accounts)
     print(f"{PROGRAM}: ready on port {values['secure-port']}", file=sys.stderr, flush=True)
     try:
         await lead_or_work(values, client, clock, stop, manager.run)
@@ -71,6 +76,8 @@ async def serve(values: Values, stop: asyncio.Event, folder: Path) -> int:
         return 1
     finally:
         await port.stop()
+        if accounts is not None:
+            await accounts.close()
         await client.close()
     return 0
 

@@ -44,6 +44,7 @@ from controller_manager.serviceaccount.tokens import TokensController, TokenSign
 from controller_manager.statefulset.controller import StatefulSetController
 from controller_manager.volumes.controller import PersistentVolumeBinder
 from controller_manager.volumes.ephemeral import EphemeralVolumeController
+from kubeclient.accounts import Accounts
 from kubeclient.events import EventRecorder
 from kubeclient.executor import Executor
 from kubeclient.informer import Informers
@@ -178,6 +179,32 @@ EVENT_SOURCES = {
 }
 """Whom upstream names in events, where it is not the controller's own name."""
 
+ACCOUNTS = {
+    "root-ca-certificate-publisher-controller": "root-ca-cert-publisher",
+    "serviceaccount-controller": "service-account-controller",
+    "endpoints-controller": "endpoint-controller",
+    "endpointslice-mirroring-controller": "endpointslicemirroring-controller",
+    "replicationcontroller-controller": "replication-controller",
+    "daemonset-controller": "daemon-set-controller",
+    "garbage-collector-controller": "generic-garbage-collector",
+    "node-ipam-controller": "node-controller",
+    "node-lifecycle-controller": "node-controller",
+    "taint-eviction-controller": "node-controller",
+    "pod-garbage-collector-controller": "pod-garbage-collector",
+    "persistentvolumeclaim-protection-controller": "pvc-protection-controller",
+    "persistentvolume-protection-controller": "pv-protection-controller",
+    "persistentvolume-binder-controller": "persistent-volume-binder",
+    "certificatesigningrequest-approving-controller": "certificate-controller",
+    "certificatesigningrequest-signing-controller": "certificate-controller",
+    "certificatesigningrequest-cleaner-controller": "certificate-controller",
+    "bootstrap-signer-controller": "bootstrap-signer",
+    "token-cleaner-controller": "token-cleaner",
+}
+"""The ServiceAccounts in kube-system to which upstream gives the roles, where their names are not the controllers'."""
+
+#: Makes the tokens of accounts, so it cannot wait for one.
+WITHOUT_ACCOUNT = "serviceaccount-token-controller"
+
 
 def all_names() -> list[str]:
     return sorted(ENTRIES)
@@ -195,28 +222,31 @@ def chosen(wanted: tuple[str, ...]) -> list[str]:
 class Manager:
     """Builds the chosen controllers; `run` works for ever."""
 
-    def __init__(self, values: Values, client: RestClient, clock: Clock) -> None:
+    def __init__(self, values: Values, client: RestClient, clock: Clock, accounts: Accounts | None = None) -> None:
+        """Without `accounts` all controllers write as `client`; reading is `client`'s in any case."""
         self._clock = clock
         self._informers = Informers(client, clock)
         self._recorders: list[EventRecorder] = []
         self._runners: list[ControllerRunner] = []
         self._collector: GarbageCollector | None = None
-        parts = Parts(values, client, self._informers, clock)
         try:
             names = chosen(values["controllers"])
         except ValueError as error:
             fail(PROGRAM, f"--controllers: {error}")
         for name in names:
             entry = ENTRIES[name]
-            controller: Any = entry.build(parts)
+            own = client
+            if accounts is not None and name != WITHOUT_ACCOUNT:
+                own = accounts.client(ACCOUNTS.get(name, name))
+            controller: Any = entry.build(Parts(values, own, self._informers, clock))
             if controller is None:
                 continue
             if isinstance(controller, GarbageCollector):
                 self._collector = controller
             workers = entry.workers if isinstance(entry.workers, int) else int(values[entry.workers])
-            recorder = EventRecorder(client, EVENT_SOURCES.get(name, name), "", clock)
+            recorder = EventRecorder(own, EVENT_SOURCES.get(name, name), "", clock)
             self._recorders.append(recorder)
-            executor = Executor(client, self._informers, recorder, clock)
+            executor = Executor(own, self._informers, recorder, clock)
             self._runners.append(ControllerRunner(controller, executor, clock, workers))
 
     async def run(self) -> None:

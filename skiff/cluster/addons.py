@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from skiff.cluster import controller_roles
 from skiff.cluster.settings import Settings
 
 KUBELET_CLIENT = "kube-apiserver-kubelet-client"
-CONTROLLER_MANAGER = "system:kube-controller-manager"
 BOOTSTRAPPERS = "system:bootstrappers:skiff:default-node-token"
 CLUSTER_INFO, CLUSTER_SETTINGS = "cluster-info", "skiff-settings"
 #: kubeadm's name for the Role that lets anybody read cluster-info.
@@ -85,44 +85,14 @@ def rule(groups: list[str], resources: list[str], verbs: list[str]) -> dict[str,
     return {"apiGroups": groups, "resources": resources, "verbs": verbs}
 
 
-#: All our controllers work under one identity: it gets the roles upstream gives to each by itself.
-CONTROLLERS = (
-    "attachdetach-controller",
-    "certificate-controller",
-    "clusterrole-aggregation-controller",
-    "cronjob-controller",
-    "daemon-set-controller",
-    "deployment-controller",
-    "disruption-controller",
-    "endpoint-controller",
-    "endpointslice-controller",
-    "endpointslicemirroring-controller",
-    "ephemeral-volume-controller",
-    "expand-controller",
-    "generic-garbage-collector",
-    "horizontal-pod-autoscaler",
-    "job-controller",
-    "namespace-controller",
-    "node-controller",
-    "persistent-volume-binder",
-    "pod-garbage-collector",
-    "pv-protection-controller",
-    "pvc-protection-controller",
-    "replicaset-controller",
-    "replication-controller",
-    "resourcequota-controller",
-    "root-ca-cert-publisher",
-    "service-account-controller",
-    "statefulset-controller",
-    "ttl-after-finished-controller",
-    "ttl-controller",
-    "volumeattributesclass-protection-controller",
-)
-
-
-def controller_bindings() -> list[tuple[str, dict[str, Any]]]:
-    manager = subject("User", CONTROLLER_MANAGER)
-    return [binding(f"skiff:controllers:{name}", f"system:controller:{name}", manager) for name in CONTROLLERS]
+def controllers() -> list[tuple[str, dict[str, Any]]]:
+    """Additions to the roles of the controllers' ServiceAccounts, where there are any."""
+    granted: list[tuple[str, dict[str, Any]]] = []
+    for account in controller_roles.accounts():
+        name = f"skiff:controller:{account}"
+        subject_of = {"kind": "ServiceAccount", "name": account, "namespace": "kube-system"}
+        granted += [role(name, *controller_roles.rules(account)), binding(name, name, subject_of)]
+    return granted
 
 
 def roles() -> list[tuple[str, dict[str, Any]]]:
@@ -170,8 +140,12 @@ def roles() -> list[tuple[str, dict[str, Any]]]:
                 "resourceNames": ["kubernetes.io/kube-apiserver-client", "kubernetes.io/kubelet-serving"],
             },
         ),
-        binding("skiff:certificate-approver", "skiff:certificate-approver", subject("User", CONTROLLER_MANAGER)),
-        *controller_bindings(),
+        binding(
+            "skiff:certificate-approver",
+            "skiff:certificate-approver",
+            {"kind": "ServiceAccount", "name": "certificate-controller", "namespace": "kube-system"},
+        ),
+        *controllers(),
     ]
 
 
@@ -198,16 +172,7 @@ def _in_namespace(
 def joining_roles() -> list[tuple[str, dict[str, Any]]]:
     """What a node reads before it has joined: the authority without any proof, the settings with its token."""
     bootstrappers = subject("Group", BOOTSTRAPPERS)
-    group = "rbac.authorization.k8s.io"
-    signs = {
-        "apiVersion": f"{group}/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": "skiff:bootstrap-signer", "namespace": "kube-public", "labels": LABELS},
-        "roleRef": {"apiGroup": group, "kind": "Role", "name": "system:controller:bootstrap-signer"},
-        "subjects": [subject("User", CONTROLLER_MANAGER)],
-    }
     return [
-        (f"/apis/{group}/v1/namespaces/kube-public/rolebindings", signs),
         *_in_namespace("kube-public", CLUSTER_INFO_READER, CLUSTER_INFO, subject("User", "system:anonymous")),
         *_in_namespace(
             "kube-system", "skiff:node-settings", CLUSTER_SETTINGS, bootstrappers, subject("Group", "system:nodes")

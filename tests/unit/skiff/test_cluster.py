@@ -169,7 +169,8 @@ def test_the_recipes_account_reads_and_changes_nothing() -> None:
     ours = {body["metadata"]["name"]: body for path, body in objects if path.endswith("clusterroles")}
     assert ours["skiff:path-reader"]["rules"] == [{"nonResourceURLs": ["/"], "verbs": ["get"]}]
     bindings = [body for path, body in objects if path.endswith("clusterrolebindings")]
-    granted = {b["roleRef"]["name"] for b in bindings for s in b["subjects"] if s["kind"] == "ServiceAccount"}
+    account = {"kind": "ServiceAccount", "name": "default", "namespace": "kube-system"}
+    granted = {b["roleRef"]["name"] for b in bindings if account in b["subjects"]}
     assert granted == {"skiff:path-reader", "view"}
     assert not any(b["roleRef"]["name"] == "cluster-admin" for b in bindings)
 

@@ -12,11 +12,13 @@ import math
 import sys
 
 from component_base import flags, logs
-from component_base.clock import SystemClock
-from component_base.rng import system_rng
+from component_base.clock import Clock, SystemClock
+from component_base.rng import Rng, system_rng
 from component_base.tasks import run_service
 from etcd_raft import settings as command_line
 from etcd_raft.assembly import Assembly, StartError
+from etcd_raft.auth.credentials import Tokens, TokenSource
+from etcd_raft.auth.signed import SignedTokens, SigningError
 from etcd_raft.compaction import Schedule, compact_for_ever
 from etcd_raft.corruption import CorruptionWatch
 from etcd_raft.logdisk import StoppedError
@@ -47,13 +49,23 @@ def _schedule(settings: Settings) -> Schedule:
     return Schedule(seconds=settings.compaction_retention)
 
 
+def _tokens(settings: Settings, machine: StoreMachine, clock: Clock, rng: Rng) -> TokenSource:
+    if settings.signed_tokens is None:
+        return Tokens(machine.accounts, clock, rng, settings.token_seconds)
+    try:
+        return SignedTokens(settings.signed_tokens, clock)
+    except (SigningError, OSError) as problem:
+        raise StartError(f"--auth-token: {problem}") from None
+
+
 async def run(settings: Settings, stop: asyncio.Event) -> int:
     clock, rng, machine = SystemClock(), system_rng(), StoreMachine()
     assembly = Assembly(settings, clock, rng, machine)
     try:
+        tokens = _tokens(settings, machine, clock, rng)
         await assembly.open()
         limits = _limits(settings)
-        hosted = services(assembly.node, machine, clock, rng, limits, assembly.questions)
+        hosted = services(assembly.node, machine, clock, rng, limits, assembly.questions, tokens)
         assembly.metrics.registry.register(StoreCollector(machine, limits))
         corruption = CorruptionWatch(
             assembly.node, machine, assembly.questions, clock, settings.corruption_check_seconds

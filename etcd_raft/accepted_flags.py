@@ -76,7 +76,6 @@ def declare(flags: FlagSet) -> None:
         flags.boolean(name, False, f"not available: {instead}")
     for name, instead in _REFUSED_TEXTS.items():
         flags.string(name, "", f"not available: {instead}")
-    flags.string("auth-token", "simple", "how users are known after they showed a password; only `simple`")
     flags.duration("experimental-watch-progress-notify-interval", 0.0, "older name of --watch-progress-notify-interval")
     flags.choice("metrics", "basic", ("basic", "extensive"), "accepted; all metrics are always there")
     flags.choice("logger", "zap", ("zap",), "accepted")
@@ -88,5 +87,3 @@ def check(values: Values) -> None:
     for name, instead in {**_REFUSED_SWITCHES, **_REFUSED_TEXTS}.items():
         if values[name]:
             raise FlagError(f"--{name}: this store has no such thing; {instead}")
-    if values["auth-token"] != "simple":
-        raise FlagError("--auth-token: only simple tokens are issued; leave the flag out")

@@ -87,6 +87,7 @@ class NodeStatus:
 class StatusCode:
     """The gRPC status codes that refusals use (numbers of the gRPC specification)."""
 
+    UNKNOWN = 2
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
     RESOURCE_EXHAUSTED = 8

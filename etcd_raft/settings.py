@@ -12,6 +12,7 @@ from component_base.flags import FlagError, FlagSet, Values, parse_duration
 from component_base.http2.connection import Keepalive
 from component_base.rpc import ClientTls, ServerTls
 from etcd_raft import accepted_flags
+from etcd_raft.auth.signed import SigningError, SigningOptions, parse_token_flag
 from etcd_raft.certificates import AllowedNames
 from etcd_raft.transport.addresses import Address, parse_url
 
@@ -53,6 +54,9 @@ class Settings:
     checks_at_start: bool
     corruption_check_seconds: float
     """0: members are not compared while they run."""
+    signed_tokens: SigningOptions | None
+    """None: simple tokens, which live `token_seconds` after their last use."""
+    token_seconds: float
     pre_vote: bool
     verbosity: int
     log_format: str
@@ -93,6 +97,8 @@ def flag_set() -> FlagSet:
     flags.integer("max-txn-ops", 128, "most operations in one transaction", 1)
     flags.choice("auto-compaction-mode", "periodic", ("periodic", "revision"), "unit of --auto-compaction-retention")
     flags.string("auto-compaction-retention", "0", "history to keep: hours or a duration, or revisions; 0 keeps all")
+    flags.string("auth-token", "simple", "simple, or jwt,sign-method=…,priv-key=…,pub-key=…,ttl=…")
+    flags.integer("auth-token-ttl", 300, "seconds that a simple token lives unused", 1)
     flags.boolean("pre-vote", True, "ask whether an election could be won before holding it")
     flags.duration("grpc-keepalive-min-time", 5.0, "clients that ping more often are disconnected (0: 5 minutes)")
     flags.duration("grpc-keepalive-interval", 7200.0, "silence after which a client is pinged")
@@ -171,6 +177,8 @@ def _settings(values: Values) -> Settings:
         progress_notify_seconds=notify,
         checks_at_start=values["experimental-initial-corrupt-check"],
         corruption_check_seconds=values["corrupt-check-time"] or values["experimental-corrupt-check-time"],
+        signed_tokens=_signed_tokens(values),
+        token_seconds=float(values["auth-token-ttl"]),
         pre_vote=values["pre-vote"],
         verbosity=4 if values["log-level"] == "debug" else 0,
         log_format="json" if values["log-format"] == "json" else "text",
@@ -244,6 +252,13 @@ def _server_tls(values: Values, prefix: str, addresses: Sequence[Address]) -> Se
         client_ca_file=_file(values, f"{prefix}trusted-ca-file") if demands else None,
         require_client_certificate=demands,
     )
+
+
+def _signed_tokens(values: Values) -> SigningOptions | None:
+    try:
+        return parse_token_flag(values["auth-token"])
+    except SigningError as problem:
+        raise FlagError(f"--auth-token: {problem}") from None
 
 
 def _keepalive(values: Values) -> Keepalive:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from typing import Final
+from typing import Final, Protocol
 
 from component_base.clock import Clock
 from component_base.rng import Rng
@@ -16,6 +16,7 @@ _COST: Final = 2**14
 _BLOCKS: Final = 8
 _MEMORY: Final = 64 * 1024 * 1024
 TOKEN_SECONDS: Final = 300.0
+_TOKEN_BITS: Final = 128
 
 
 def hash_password(password: str, rng: Rng) -> str:
@@ -35,15 +36,36 @@ def is_password(password: str, hashed: str) -> bool:
     return hmac.compare_digest(found, base64.b64decode(digest))
 
 
+class TokenSource(Protocol):
+    """Gives out tokens and says whose one is. Both raise Refusal."""
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether the other members learn of a token by the log, without which they do not know it."""
+        ...
+
+    def issue(self, user: str, revision: int) -> str: ...
+
+    def caller(self, token: str) -> Caller: ...
+
+
 class Tokens:
     """The tokens that this member has seen assigned. They end when they are not used for a while, and by a restart."""
 
-    def __init__(self, accounts: Accounts, clock: Clock) -> None:
+    is_logged = True
+
+    def __init__(self, accounts: Accounts, clock: Clock, rng: Rng, seconds: float = TOKEN_SECONDS) -> None:
         self._accounts = accounts
         self._clock = clock
+        self._rng = rng
+        self._seconds = seconds
         self._users: dict[str, tuple[str, float]] = {}
         accounts.on_assigned = self._assign
         accounts.on_revoked = self._revoke
+
+    def issue(self, user: str, revision: int) -> str:
+        """It counts from when the log assigns it."""
+        return f"{self._rng.getrandbits(_TOKEN_BITS):032x}"
 
     def caller(self, token: str) -> Caller:
         found = self._users.get(token)
@@ -51,14 +73,14 @@ class Tokens:
         if found is None or found[1] < now:
             self._users.pop(token, None)
             raise refused("invalid auth token")
-        self._users[token] = (found[0], now + TOKEN_SECONDS)
+        self._users[token] = (found[0], now + self._seconds)
         return Caller(found[0], self._accounts.revision)
 
     def _assign(self, user: str, token: str) -> None:
         now = self._clock.monotonic()
         for old in [old for old, (_, until) in self._users.items() if until < now]:
             del self._users[old]
-        self._users[token] = (user, now + TOKEN_SECONDS)
+        self._users[token] = (user, now + self._seconds)
 
     def _revoke(self, user: str) -> None:
         if user:

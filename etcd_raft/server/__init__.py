@@ -10,7 +10,7 @@ from component_base.clock import Clock
 from component_base.rng import Rng
 from component_base.rpc import Service
 from component_base.tasks import spawn
-from etcd_raft.auth.credentials import Tokens
+from etcd_raft.auth.credentials import Tokens, TokenSource
 from etcd_raft.corruption import hashed
 from etcd_raft.lease.expiry import LeaseClock
 from etcd_raft.machine import StoreMachine
@@ -41,10 +41,12 @@ def services(
     rng: Rng,
     limits: Limits | None = None,
     peers: PeerQuestions | None = None,
+    tokens: TokenSource | None = None,
 ) -> list[Service]:
     """Everything a member serves to clients. Call it within the running loop, before the node takes part in elections:
-    it also starts the work that goes on in the background (ending leases, dropping compacted history)."""
-    access = Access(node, store, limits or Limits(), Tokens(store.accounts, clock))
+    it also starts the work that goes on in the background (ending leases, dropping compacted history).
+    Without `tokens`, simple ones are given out."""
+    access = Access(node, store, limits or Limits(), tokens or Tokens(store.accounts, clock, rng))
     leases = LeaseClock(store.leases, clock)
     Lessor(access, leases, clock)
     if peers is not None:

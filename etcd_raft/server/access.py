@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from component_base.rpc import CallContext, Code, RpcError
 from etcd_raft import requests
 from etcd_raft.auth.accounts import Caller
-from etcd_raft.auth.credentials import Tokens
+from etcd_raft.auth.credentials import TokenSource
 from etcd_raft.auth.refusals import refused
 from etcd_raft.machine import CORRUPT, NOSPACE, StoreMachine
 from etcd_raft.mvcc import refusals
@@ -43,8 +43,8 @@ class Limits:
 class Access:
     """A member, seen from its services."""
 
-    def __init__(self, node: Node, store: StoreMachine, limits: Limits, tokens: Tokens) -> None:
-        self._tokens = tokens
+    def __init__(self, node: Node, store: StoreMachine, limits: Limits, tokens: TokenSource) -> None:
+        self.tokens = tokens
         self.node = node
         self.store = store
         self.limits = limits
@@ -78,7 +78,7 @@ class Access:
         metadata = context.metadata
         token = metadata.get("token") or metadata.get("authorization", "").removeprefix("Bearer ")
         if token:
-            return self._tokens.caller(token)
+            return self.tokens.caller(token)
         certificate = context.peer_certificate
         name = common_name(certificate) if certificate else ""
         return Caller(name, accounts.revision) if name else None

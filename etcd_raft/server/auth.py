@@ -11,10 +11,9 @@ from etcd_raft import requests
 from etcd_raft.auth.accounts import ROOT, Role
 from etcd_raft.auth.credentials import hash_password, is_password
 from etcd_raft.auth.refusals import refused
+from etcd_raft.mvcc.wire import sized
 from etcd_raft.server.access import Access, unary
 from skiff_pb.etcd import auth_pb2, rpc_pb2
-
-_TOKEN_BITS = 128
 
 
 class AuthService:
@@ -45,7 +44,7 @@ class AuthService:
 
     @unary
     async def authenticate(self, request: rpc_pb2.AuthenticateRequest, context: CallContext) -> bytes:
-        accounts = self.access.store.accounts
+        accounts, tokens = self.access.store.accounts, self.access.tokens
         await self.access.node.read_index()
         if not accounts.is_enabled:
             raise refused("authentication is not enabled")
@@ -55,7 +54,9 @@ class AuthService:
         is_right = await asyncio.to_thread(is_password, request.password, hashed)
         if user is None or not user.password or not is_right:
             raise refused("authentication failed, invalid user ID or password")
-        token = f"{self._rng.getrandbits(_TOKEN_BITS):032x}"
+        token = tokens.issue(user.name, revision)
+        if not tokens.is_logged:
+            return self.access.header() + sized(b"\x12", token.encode())
         reply = await self.access.propose(requests.own(requests.AuthToken(user.name, token, revision)))
         return self.access.header(reply.revision) + reply.body
 

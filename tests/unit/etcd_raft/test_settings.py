@@ -76,7 +76,7 @@ def test_the_line_that_skiff_uses(tmp_path: Path) -> None:
         (["--auto-tls"], "make certificates"),
         (["--wal-dir=/w"], "the log lies in --data-dir"),
         (["--enable-v2=true"], "use the v3 API"),
-        (["--auth-token=jwt,pub-key=x"], "only simple tokens"),
+        (["--auth-token=jwt,pub-key=x"], "needs sign-method, one of HS256"),
         (["--peer-cert-allowed-cn=a"], "needs --peer-client-cert-auth"),
         (["--peer-client-cert-auth", "--peer-cert-allowed-cn=a", "--peer-cert-allowed-hostname=b"], "give one of them"),
     ],

@@ -27,7 +27,9 @@ class Member:
     def __init__(self) -> None:
         self.store = StoreMachine()
         self.clock = ManualClock()
-        access = Access(SingleNode(self.store), self.store, Limits(), Tokens(self.store.accounts, self.clock))
+        access = Access(
+            SingleNode(self.store), self.store, Limits(), Tokens(self.store.accounts, self.clock, seeded(1))
+        )
         self.auth = AuthService(access, seeded(1))
         self.kv = KvService(access)
 

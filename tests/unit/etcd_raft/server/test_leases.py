@@ -26,7 +26,7 @@ class Member:
         self.store = store or StoreMachine()
         self.clock = ManualClock()
         self.node = SingleNode(self.store)
-        access = Access(self.node, self.store, Limits(), Tokens(self.store.accounts, self.clock))
+        access = Access(self.node, self.store, Limits(), Tokens(self.store.accounts, self.clock, seeded(1)))
         self.leases = LeaseClock(self.store.leases, self.clock)
         self.service = LeaseService(access, self.leases, seeded(1))
         self.lessor = Lessor(access, self.leases, self.clock)

@@ -169,7 +169,7 @@ class Assembly:
         """All listeners. Raises StartError if an address is taken."""
         settings = self.settings
         handler = PeerHandler(self.node, SnapshotFiles(self.storage), self.clock, self.metrics.received)
-        self.monitoring = Monitoring(self.node, metrics.exposition, alarms)
+        self.monitoring = Monitoring(self.node, metrics.exposition, alarms, self.metrics.checked)
         try:
             await self._host([peer_service(handler), self.questions.service()])
             clients = await self._host(client_services, serves_clients=True)

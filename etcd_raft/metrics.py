@@ -6,6 +6,8 @@ collected only when somebody asks.
 
 from __future__ import annotations
 
+import os
+import resource
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -73,9 +75,16 @@ class MemberMetrics:
         )
 
         self._sent_to: dict[int, Counter] = {}
+        self.healthy = self.unhealthy = 0
 
     def watch(self, node: StatusSource) -> None:
-        self.registry.register(_StatusCollector(node))
+        self.registry.register(_StatusCollector(node, self))
+
+    def checked(self, is_healthy: bool) -> None:
+        if is_healthy:
+            self.healthy += 1
+        else:
+            self.unhealthy += 1
 
     def wal_synced(self, seconds: float) -> None:
         self._fsync.observe(seconds)
@@ -112,8 +121,9 @@ class MemberMetrics:
 
 
 class _StatusCollector:
-    def __init__(self, node: StatusSource) -> None:
+    def __init__(self, node: StatusSource, metrics: MemberMetrics) -> None:
         self._node = node
+        self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
         status = self._node.status()
@@ -125,7 +135,10 @@ class _StatusCollector:
             ("etcd_server_proposals_committed_total", "Index of the last committed entry.", status.committed_index),
             ("etcd_server_proposals_applied_total", "Index of the last applied entry.", status.applied_index),
             ("etcd_server_proposals_pending", "Proposals that wait.", status.pending_proposals),
-            ("etcd_server_health_failures", "1 if the member has failed.", status.has_failed),
+            ("etcd_server_health_success", "Answers of /health that all is well.", self._metrics.healthy),
+            ("etcd_server_health_failures", "Answers of /health that something is wrong.", self._metrics.unhealthy),
+            ("os_fd_used", "Files that are open.", len(os.listdir("/proc/self/fd"))),
+            ("os_fd_limit", "Files that may be open.", resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
         ):
             yield GaugeMetricFamily(name, help, value=float(value))
         identity = GaugeMetricFamily("etcd_server_id", "This member's id.", labels=["server_id"])

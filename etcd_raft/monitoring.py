@@ -1,4 +1,4 @@
-"""/metrics, /health, /livez, /readyz and /version over plain HTTP/1.1, as etcd serves them on --listen-metrics-urls.
+"""/metrics, /health and their neighbours over plain HTTP/1.1, as etcd serves them on --listen-metrics-urls.
 
 Small enough to be a few lines over asyncio's streams: GET only, one request a connection, a bounded head.
 """
@@ -6,26 +6,33 @@ Small enough to be a few lines over asyncio's streams: GET only, one request a c
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
+import resource
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from component_base.rpc import ServerTls
-from etcd_raft.ports import Refusal
+from etcd_raft.ports import NodeStatus, Refusal
 from etcd_raft.server.maintenance import API_VERSION, STORAGE_VERSION
 from etcd_raft.transport.addresses import Address
 
 HEAD_SECONDS = 5.0
 HEALTH_SECONDS = 5.0
 
+TEXT = "text/plain; charset=utf-8"
+
 Answer = tuple[int, str, bytes]
+Check = Callable[[], Awaitable[str]]
 
 
 class HealthSource(Protocol):
     @property
     def leader_id(self) -> int: ...
     async def read_index(self) -> None: ...
+    def status(self) -> NodeStatus: ...
 
 
 class Monitoring:
@@ -34,18 +41,30 @@ class Monitoring:
         node: HealthSource,
         exposition: Callable[[], bytes],
         alarms: Callable[[], Sequence[str]] = lambda: (),
+        checked: Callable[[bool], None] = lambda is_healthy: None,
     ) -> None:
+        """`checked` is told the outcome of each /health."""
         self._node = node
         self._exposition = exposition
         self._alarms = alarms
+        self._checked = checked
         self._servers: list[asyncio.Server] = []
         self._routes: dict[str, Callable[[str], Awaitable[Answer]]] = {
             "/metrics": self._metrics,
             "/health": self._health,
-            "/livez": self._live,
-            "/readyz": self._ready,
             "/version": self._version,
+            "/debug/vars": self._variables,
         }
+        self._install("/livez", {"serializable_read": self._local_read})
+        self._install(
+            "/readyz",
+            {
+                "data_corruption": self._uncorrupted,
+                "serializable_read": self._local_read,
+                "linearizable_read": self._confirmed_read,
+                "non_learner": self._no_learner,
+            },
+        )
 
     async def start(self, address: Address, tls: ServerTls | None) -> None:
         """Raises OSError when the address is taken."""
@@ -88,28 +107,36 @@ class Monitoring:
         path, _, query = rest.partition(" ")[0].partition("?")
         route = self._routes.get(path)
         if route is None:
-            return 404, "text/plain; charset=utf-8", b"404 page not found\n"
+            return 404, TEXT, b"404 page not found\n"
         if method not in ("GET", "HEAD"):
-            return 405, "text/plain; charset=utf-8", b"Method Not Allowed\n"
+            return 405, TEXT, b"Method Not Allowed\n"
         return await route(query)
 
     async def _metrics(self, query: str) -> Answer:
         return 200, "text/plain; version=0.0.4; charset=utf-8", self._exposition()
 
     async def _version(self, query: str) -> Answer:
-        return 200, "application/json", json.dumps({"etcdserver": API_VERSION, "etcdcluster": STORAGE_VERSION}).encode()
+        return _json(200, {"etcdserver": API_VERSION, "etcdcluster": STORAGE_VERSION, "storage": STORAGE_VERSION})
+
+    async def _variables(self, query: str) -> Answer:
+        """What etcd publishes there and is not about Go. The command line holds no secrets, only names of files."""
+        status = self._node.status()
+        leads = status.leader_id == status.member_id
+        raft = {
+            "id": f"{status.member_id:x}",
+            "term": status.term,
+            "commit": status.committed_index,
+            "lead": f"{status.leader_id:x}",
+            "raftState": "StateLeader" if leads else "StateFollower" if status.leader_id else "StateCandidate",
+            "applied": status.applied_index,
+        }
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return _json(200, {"cmdline": sys.argv, "file_descriptor_limit": limit, "raft.status": raft})
 
     async def _health(self, query: str) -> Answer:
         reason = await self._problem(query)
-        body = {"health": "false" if reason else "true", "reason": reason}
-        return 503 if reason else 200, "application/json", json.dumps(body).encode()
-
-    async def _live(self, query: str) -> Answer:
-        return 200, "text/plain; charset=utf-8", b"ok\n"
-
-    async def _ready(self, query: str) -> Answer:
-        reason = await self._problem(query)
-        return (503, "text/plain; charset=utf-8", reason.encode()) if reason else await self._live(query)
+        self._checked(not reason)
+        return _json(503 if reason else 200, {"health": "false" if reason else "true", "reason": reason})
 
     async def _problem(self, query: str) -> str:
         """Empty if all is well, otherwise in etcd's words."""
@@ -117,12 +144,51 @@ class Monitoring:
         for alarm in self._alarms():
             if f"exclude={alarm}" not in options:
                 return f"ALARM {alarm}"
-        if self._node.leader_id == 0:
+        is_local = "serializable=true" in options
+        if self._node.leader_id == 0 and not is_local:
             return "RAFT NO LEADER"
-        if "serializable=true" in options:
-            return ""
+        problem = await (self._local_read() if is_local else self._confirmed_read())
+        return f"RANGE ERROR:{problem}" if problem else ""
+
+    # Checks: each is empty if it is passed, or says why not
+
+    async def _local_read(self) -> str:
+        return "etcdserver: server stopped" if self._node.status().has_failed else ""
+
+    async def _confirmed_read(self) -> str:
         try:
             await asyncio.wait_for(self._node.read_index(), HEALTH_SECONDS)
         except (Refusal, TimeoutError) as problem:
-            return f"QGET ERROR:{problem or 'timed out'}"
+            return str(problem) or "etcdserver: request timed out"
         return ""
+
+    async def _uncorrupted(self) -> str:
+        return "alarm activated: CORRUPT" if "CORRUPT" in self._alarms() else ""
+
+    async def _no_learner(self) -> str:
+        return "not supported for learner" if self._node.status().is_learner else ""
+
+    def _install(self, path: str, checks: Mapping[str, Check]) -> None:
+        """A page for all of them, less what `exclude` names, and one below it for each."""
+        self._routes[path] = functools.partial(self._run, checks)
+        for name, check in checks.items():
+            self._routes[f"{path}/{name}"] = functools.partial(self._run, {name: check})
+
+    async def _run(self, checks: Mapping[str, Check], query: str) -> Answer:
+        options = query.split("&")
+        told, status = "", 200
+        for name, check in checks.items():
+            if f"exclude={name}" in options:
+                continue
+            problem = await check()
+            told += f"[-]{name} failed: {problem}\n" if problem else f"[+]{name} ok\n"
+            status = 503 if problem else status
+        if status != 200:
+            return status, TEXT, f"{told}\n".encode()
+        is_verbose = any(option.partition("=")[0] == "verbose" for option in options)
+        return 200, TEXT, f"{told if is_verbose else ''}ok\n".encode()
+
+
+def _json(status: int, content: Mapping[str, object]) -> Answer:
+    """Without spaces, as scripts that look for a piece of it expect."""
+    return status, "application/json", json.dumps(content, separators=(",", ":")).encode()

@@ -24,6 +24,7 @@ class StoreCollector:
         for name, text, value in (
             ("etcd_mvcc_db_total_size_in_bytes", "Bytes of all keys and their history.", space.size),
             ("etcd_mvcc_db_total_size_in_use_in_bytes", "The same: nothing waits to be given back.", space.size),
+            ("etcd_debugging_mvcc_db_total_size_in_bytes", "Its name in older dashboards.", space.size),
             ("etcd_server_quota_backend_bytes", "Bytes beyond which the store refuses to grow.", quota),
             ("etcd_debugging_mvcc_keys_total", "Keys that exist.", len(space.live)),
             ("etcd_debugging_mvcc_current_revision", "The newest revision.", space.revision),
@@ -37,6 +38,10 @@ class StoreCollector:
             ("etcd_mvcc_delete", "Keys deleted.", space.deletes),
             ("etcd_mvcc_range", "Ranges read.", space.ranges),
             ("etcd_mvcc_txn", "Transactions applied.", self._store.txns),
+            ("etcd_debugging_mvcc_put", "Its name in older dashboards.", space.puts),
+            ("etcd_debugging_mvcc_delete", "Its name in older dashboards.", space.deletes),
+            ("etcd_debugging_mvcc_range", "Its name in older dashboards.", space.ranges),
+            ("etcd_debugging_mvcc_txn", "Its name in older dashboards.", self._store.txns),
             ("etcd_debugging_lease_granted", "Leases granted.", self._store.leases.granted),
             ("etcd_debugging_lease_revoked", "Leases revoked or expired.", self._store.leases.revoked),
         ):

@@ -13,6 +13,7 @@ from apimachinery import errors
 from apimachinery.resources import ResourceInfo
 from apiserver.endpoints.core import Core
 from apiserver.endpoints.exchange import Exchange
+from apiserver.endpoints.list import answer_page
 from apiserver.storage import encoding
 from apiserver.storage.cache import Entry
 from apiserver.storage.index import Summary
@@ -49,7 +50,7 @@ async def read(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
         return
     names = [one for one in core.components if name in ("", one)]
     entries = await asyncio.gather(*(_entry(info, one, core.components[one]) for one in names))
-    await exchange.answer_parts(200, renderer.list_parts(Page(list(entries), core.feed.revision)))
+    await answer_page(core, exchange, info, Page(list(entries), core.feed.revision))
 
 
 async def _entry(info: ResourceInfo, name: str, probe: Probe) -> Entry:

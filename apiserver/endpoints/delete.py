@@ -10,7 +10,7 @@ from apimachinery.resources import ResourceInfo
 from apiserver.endpoints import body
 from apiserver.endpoints.core import Core, write_of
 from apiserver.endpoints.exchange import Exchange
-from apiserver.endpoints.list import read_page
+from apiserver.endpoints.list import answer_page, read_page
 from apiserver.endpoints.path import is_true
 from apiserver.endpoints.queries import number_of
 from apiserver.registry import deletion, traits
@@ -57,6 +57,7 @@ async def read_options(exchange: Exchange, write: Write) -> deletion.Options:
     given: JSON = {}
     if data:
         given = schema.decode_options("DeleteOptions", data, body.object_media_type(exchange)).obj
+        exchange.note_object(given)
         write.dry_run = write.dry_run or bool(given.get("dryRun"))
     else:
         query = exchange.query
@@ -96,4 +97,4 @@ async def delete_collection(core: Core, exchange: Exchange, info: ResourceInfo) 
         if isinstance(result, BaseException):
             raise result
     removed = [entry for entry in results if isinstance(entry, Entry)]
-    await exchange.answer_parts(200, core.renderer(exchange, info).list_parts(Page(removed, page.revision)))
+    await answer_page(core, exchange, info, Page(removed, page.revision))

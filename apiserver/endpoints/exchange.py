@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -18,12 +19,13 @@ from apiserver.endpoints.accept import JSON, PLAIN, PROTOBUF, YAML, Representati
 from apiserver.endpoints.path import Target, parse
 from apiserver.ports import ANONYMOUS, Receive, Scope, Send, User
 from component_base.rng import uuid4
+from component_base.turns import next_turn
 
 #: As upstream: compressing less than this costs more than it saves.
 COMPRESS_FROM_BYTES = 128 * 1024
 #: From here on compression is moved off the loop's thread.
 COMPRESS_ASIDE_BYTES = 1024 * 1024
-#: What is written at a time: other requests get their turn in between.
+#: An answer in pieces that is no longer than this is sent as one.
 PIECE_BYTES = 64 * 1024
 MAX_WARNINGS_BYTES = 4096
 #: Clients in Python refuse answers with more than a hundred headers.
@@ -32,6 +34,7 @@ Header = tuple[bytes, bytes]
 NO_PAGE = b"404 page not found\n"
 TEXT = "text/plain; charset=utf-8"
 _NO_CACHE: Header = (b"cache-control", b"no-cache, private")
+_COMPRESSED: tuple[Header, ...] = ((b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding"))
 
 
 class Exchange:
@@ -124,6 +127,19 @@ class Exchange:
         """The client does not read as fast as it is answered: `send` will wait."""
         return self._whole is not None and self._whole.is_paused
 
+    # -- For the audit log, which listens where there is one
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """What admission and authorization have to say about the request."""
+        return {}
+
+    def note_object(self, obj: dict[str, Any]) -> None:
+        """What the body was decoded to."""
+
+    def note_patch(self, body: bytes) -> None:
+        """A patch in JSON, which is no object."""
+
     # -- Answers
 
     def answer_through(self, send: Send, receive: Receive) -> None:
@@ -150,7 +166,7 @@ class Exchange:
                 body = await asyncio.to_thread(gzip.compress, body, 1)
             else:
                 body = gzip.compress(body, 1)
-            headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+            headers += _COMPRESSED
         whole = self._whole
         if whole is not None and not whole.is_paused:
             self.status, self.started = status, True
@@ -160,20 +176,36 @@ class Exchange:
         await self.begin(status, headers)
         await self.send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
 
-    async def answer_parts(self, status: int, parts: Sequence[bytes]) -> None:
-        """Plain JSON in pieces, so that a big one which is kept in memory is sent without being copied."""
-        size = sum(map(len, parts))
-        compressed = size >= COMPRESS_FROM_BYTES and "gzip" in self.headers.get("accept-encoding", "")
-        if not self.representation.plain or compressed or self.method == "HEAD":
-            await self.answer_json(status, b"".join(parts))
+    async def answer_parts(self, status: int, pieces: Iterator[bytes], size: int | None = None) -> None:
+        """JSON in pieces, however many: each is made when the client has room for it, and in a turn of its own.
+
+        Where the `size` of all is not known, they are made before the answer begins.
+        """
+        if self.representation.media_type == YAML or size is None:
+            made = await _all(pieces)
+            pieces, size = iter(made), sum(map(len, made))
+        if self.representation.media_type == YAML:
+            await self.answer(status, await asyncio.to_thread(as_yaml, b"".join(pieces)), YAML)
             return
-        await self.begin(status, [*self.head(JSON), (b"content-length", b"%d" % size)])
-        for part in parts:
-            view = memoryview(part)
-            for start in range(0, len(part), PIECE_BYTES):
-                piece = part if len(part) <= PIECE_BYTES else view[start : start + PIECE_BYTES]
-                await self.send({"type": "http.response.body", "body": piece, "more_body": True})
-        await self.send({"type": "http.response.body", "body": b""})
+        if size <= PIECE_BYTES:
+            await self.answer(status, b"".join(pieces))
+            return
+        headers = self.head(JSON)
+        if size >= COMPRESS_FROM_BYTES and "gzip" in self.headers.get("accept-encoding", ""):
+            headers += _COMPRESSED
+            packer = zlib.compressobj(1, wbits=zlib.MAX_WBITS | 16)
+        else:
+            headers.append((b"content-length", b"%d" % size))
+            packer = None
+        await self.begin(status, headers)
+        if self.method != "HEAD":
+            for piece in pieces:
+                data = piece if packer is None else await asyncio.to_thread(packer.compress, piece)
+                if data:
+                    await self.send({"type": "http.response.body", "body": data, "more_body": True})
+                await next_turn()
+        rest = packer.flush() if packer is not None else b""
+        await self.send({"type": "http.response.body", "body": rest})
 
     def push(self, data: bytes) -> bool:
         """More of an answer that has begun, written at once; False where one must wait for the client, by `send`."""
@@ -221,6 +253,14 @@ class Exchange:
         if error.code == 401:
             extra.append((b"www-authenticate", b'Basic realm="kubernetes-master"'))
         await self.answer_object(error.code, error.body(), extra)
+
+
+async def _all(pieces: Iterator[bytes]) -> list[bytes]:
+    made = []
+    for piece in pieces:
+        made.append(piece)
+        await next_turn()
+    return made
 
 
 def as_protobuf(data: bytes) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from apimachinery import errors, protobuf
 from apimachinery.resources import ResourceInfo
+from apiserver.endpoints.accept import JSON, PROTOBUF, YAML
 from apiserver.endpoints.core import Core, selection
 from apiserver.endpoints.exchange import Exchange
 from apiserver.endpoints.queries import list_options
@@ -12,7 +14,19 @@ from apiserver.storage.listing import ListQuery, Page, parse_token
 async def list_objects(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     exchange.choose()
     page = await read_page(core, exchange, info)
-    await exchange.answer_parts(200, core.renderer(exchange, info).list_parts(page))
+    await answer_page(core, exchange, info, page)
+
+
+async def answer_page(core: Core, exchange: Exchange, info: ResourceInfo, page: Page) -> None:
+    renderer = core.renderer(exchange, info)
+    if exchange.representation.media_type != PROTOBUF:
+        await exchange.answer_parts(200, *renderer.list_parts(page))
+        return
+    try:
+        data = await renderer.protobuf_list(page)
+    except protobuf.WireError as error:
+        raise errors.not_acceptable((JSON, YAML)) from error
+    await exchange.answer(200, data, PROTOBUF)
 
 
 async def read_page(core: Core, exchange: Exchange, info: ResourceInfo) -> Page:

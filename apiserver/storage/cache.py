@@ -251,11 +251,11 @@ class ResourceCache:
             found = self.memo["whole", namespace] = list(self.within(namespace))
         return found
 
-    def joined(self, namespace: str) -> bytes:
-        """The encoded items of a list of all of a namespace."""
-        found: bytes | None = self.memo.get(("joined", namespace))
+    def size(self, namespace: str) -> int:
+        """Bytes of all of a namespace ("" for all)."""
+        found: int | None = self.memo.get(("size", namespace))
         if found is None:
-            found = self.memo["joined", namespace] = b",".join([entry.data for entry in self.whole(namespace)])
+            found = self.memo["size", namespace] = sum([len(entry.data) for entry in self.whole(namespace)])
         return found
 
     def hinted(self, namespace: str, after: str, hint: Hint) -> Iterator[Entry]:

@@ -85,11 +85,12 @@ class Page:
     revision: int
     token: Token | None = None
     remaining: int | None = None
-    joined: bytes | None = None
-    """The encoded entries, where they were at hand."""
+    known_size: int | None = None
 
-    def items(self) -> bytes:
-        return self.joined if self.joined is not None else b",".join([entry.data for entry in self.entries])
+    @property
+    def size(self) -> int:
+        """Bytes of all entries."""
+        return sum([len(entry.data) for entry in self.entries]) if self.known_size is None else self.known_size
 
 
 class Lister:
@@ -163,7 +164,7 @@ def page(cache: ResourceCache, query: ListQuery, after: str, revision: int) -> P
     """From the cache as it is."""
     matches = query.matches
     if matches is None and not query.limit and not after:
-        return Page(cache.whole(query.namespace), revision, joined=cache.joined(query.namespace))
+        return Page(cache.whole(query.namespace), revision, known_size=cache.size(query.namespace))
     if query.hint is not None:
         entries = cache.hinted(query.namespace, after, query.hint)
     else:

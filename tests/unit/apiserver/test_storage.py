@@ -262,7 +262,9 @@ def test_exact_demands_are_looked_up() -> None:
 
 def test_what_is_derived_goes_with_a_change() -> None:
     made = loaded("x")
-    before = made.joined("a")
-    assert made.joined("a") is before
+    before = made.whole("a")
+    assert made.whole("a") is before
+    assert made.size("a") == len(before[0].data)
     made.apply("a/y", value("y"), 11, 0, 0.0)
-    assert len(orjson.loads(b"[" + made.joined("a") + b"]")) == 2
+    assert len(made.whole("a")) == 2
+    assert made.size("a") == sum(len(entry.data) for entry in made.whole("a")) > len(before[0].data)

@@ -8,6 +8,7 @@ raising `RpcError`. The same objects are hosted by grpcio today and can be hoste
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -80,12 +81,18 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """`client_ca_file` makes client certificates possible, `require_client_certificate` demands them."""
+    """`client_ca_file` makes client certificates possible, `require_client_certificate` demands them.
+
+    `ciphers` are OpenSSL's names, in order; they concern TLS 1.2 only. Empty: what the library thinks good.
+    """
 
     certificate_file: Path
     key_file: Path
     client_ca_file: Path | None = None
     require_client_certificate: bool = False
+    least: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
+    most: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
+    ciphers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from etcd_raft.logdisk import StoppedError
 from etcd_raft.machine import CORRUPT, NOSPACE, StoreMachine
 from etcd_raft.ports import Refusal
 from etcd_raft.server import Limits, services
+from etcd_raft.server.maintenance import API_VERSION
 from etcd_raft.settings import PROGRAM, Settings
 from etcd_raft.store_metrics import StoreCollector
 
@@ -133,6 +134,9 @@ def main() -> None:
 
             saved.main(arguments)
             return
+    if sys.argv[1:] in (["--version"], ["-version"]):
+        sys.stdout.write(f"etcd Version: {API_VERSION} (as served by {PROGRAM})\n")
+        return
     settings = command_line.parse()
     logs.setup(PROGRAM, settings.verbosity, settings.log_format)
     # The state is large and lives long: walking it again and again in full collections would stop the loop.

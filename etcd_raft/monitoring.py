@@ -14,6 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
+from component_base.http2.certificates import restrict
 from component_base.rpc import ServerTls
 from etcd_raft.ports import NodeStatus, Refusal
 from etcd_raft.server.maintenance import API_VERSION, STORAGE_VERSION
@@ -71,6 +72,7 @@ class Monitoring:
         context = None
         if address.is_tls and tls is not None:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            restrict(context, tls)
             context.load_cert_chain(tls.certificate_file, tls.key_file)
             if tls.client_ca_file is not None:
                 context.load_verify_locations(tls.client_ca_file)

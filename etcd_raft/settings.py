@@ -11,7 +11,7 @@ from pathlib import Path
 from component_base.flags import FlagError, FlagSet, Values, parse_duration
 from component_base.http2.connection import Keepalive
 from component_base.rpc import ClientTls, ServerTls
-from etcd_raft import accepted_flags
+from etcd_raft import accepted_flags, tls_flags
 from etcd_raft.auth.signed import SigningError, SigningOptions, parse_token_flag
 from etcd_raft.certificates import AllowedNames
 from etcd_raft.transport.addresses import Address, parse_url
@@ -71,6 +71,7 @@ def flag_set() -> FlagSet:
     flags.string("name", "default", "this member's name, as it stands in --initial-cluster")
     flags.string("data-dir", "", "folder of the log and the snapshots (default <name>.etcd)")
     flags.strings("listen-client-urls", ["http://localhost:2379"], "where clients are served")
+    flags.strings("listen-client-http-urls", [], "where /health, /version and /metrics are served besides")
     flags.strings("advertise-client-urls", [], "client URLs to tell the cluster (default --listen-client-urls)")
     flags.strings("listen-peer-urls", ["http://localhost:2380"], "where other members are served")
     flags.strings("initial-advertise-peer-urls", ["http://localhost:2380"], "peer URLs to tell the cluster")
@@ -84,6 +85,8 @@ def flag_set() -> FlagSet:
         flags.string(f"{prefix}key-file", "", f"key of --{prefix}cert-file")
         flags.string(f"{prefix}trusted-ca-file", "", f"authority whose {what} certificates are trusted")
         flags.boolean(f"{prefix}client-cert-auth", False, f"demand a certificate of every {what}")
+    flags.string("peer-client-cert-file", "", "certificate to show to peers (default --peer-cert-file)")
+    flags.string("peer-client-key-file", "", "key of --peer-client-cert-file")
     flags.strings("client-cert-allowed-hostname", [], "clients' certificates must be good for one of these hosts")
     flags.string("peer-cert-allowed-cn", "", "the common name that peers' certificates must have")
     flags.strings("peer-cert-allowed-hostname", [], "peers' certificates must be good for one of these hosts")
@@ -92,6 +95,7 @@ def flag_set() -> FlagSet:
     flags.integer("election-timeout", 1000, "milliseconds of silence before an election", 50, 50000)
     flags.integer("snapshot-count", 10_000, "applied entries between snapshots", 1)
     flags.integer("snapshot-catchup-entries", 5000, "entries kept behind a snapshot for members that lag a little", 1)
+    flags.integer("experimental-snapshot-catchup-entries", 0, "older name of --snapshot-catchup-entries", 0)
     flags.integer("quota-backend-bytes", 0, "size at which writes are refused with NOSPACE (0: 2 GiB)", 0)
     flags.integer("max-request-bytes", 1_572_864, "largest request a client may send", 1)
     flags.integer("max-txn-ops", 128, "most operations in one transaction", 1)
@@ -104,11 +108,13 @@ def flag_set() -> FlagSet:
     flags.duration("grpc-keepalive-interval", 7200.0, "silence after which a client is pinged")
     flags.duration("grpc-keepalive-timeout", 20.0, "silence after such a ping that ends the connection")
     flags.choice("log-level", "info", ("debug", "info", "warn", "error", "panic", "fatal"), "debug says more")
+    flags.boolean("debug", False, "older name of --log-level=debug")
     flags.choice("log-format", "text", ("text", "json", "console"), "how log lines look")
     flags.duration("watch-progress-notify-interval", 600.0, "between progress notices of idle watches that want them")
     flags.boolean("experimental-initial-corrupt-check", False, "compare with the other members after starting")
     for prefix in ("", "experimental-"):
         flags.duration(f"{prefix}corrupt-check-time", 0.0, "between the leader's comparisons of all members; 0: none")
+    tls_flags.declare(flags)
     accepted_flags.declare(flags)
     return flags
 
@@ -152,7 +158,10 @@ def _settings(values: Values) -> Settings:
         data_dir=Path(values["data-dir"] or f"{values['name']}.etcd"),
         listen_client=client,
         listen_peer=peer,
-        listen_metrics=_addresses(values, "listen-metrics-urls", plaintext=True),
+        listen_metrics=(
+            *_addresses(values, "listen-metrics-urls", plaintext=True),
+            *_addresses(values, "listen-client-http-urls", plaintext),
+        ),
         advertise_client_urls=_advertised(values),
         advertise_peer_urls=peer_urls,
         initial_cluster=initial_cluster(values),
@@ -168,19 +177,19 @@ def _settings(values: Values) -> Settings:
         heartbeat_seconds=heartbeat / 1000,
         election_ticks=max(2, election // heartbeat),
         snapshot_count=values["snapshot-count"],
-        catch_up_entries=values["snapshot-catchup-entries"],
+        catch_up_entries=values["experimental-snapshot-catchup-entries"] or values["snapshot-catchup-entries"],
         quota_bytes=values["quota-backend-bytes"] or 2 * GIB,
         max_request_bytes=values["max-request-bytes"],
         max_txn_ops=values["max-txn-ops"],
         compaction_mode=values["auto-compaction-mode"],
         compaction_retention=_retention(values),
         progress_notify_seconds=notify,
-        checks_at_start=values["experimental-initial-corrupt-check"],
+        checks_at_start=values["experimental-initial-corrupt-check"] or accepted_flags.checks_at_start(values),
         corruption_check_seconds=values["corrupt-check-time"] or values["experimental-corrupt-check-time"],
         signed_tokens=_signed_tokens(values),
         token_seconds=float(values["auth-token-ttl"]),
         pre_vote=values["pre-vote"],
-        verbosity=4 if values["log-level"] == "debug" else 0,
+        verbosity=4 if values["log-level"] == "debug" or values["debug"] else 0,
         log_format="json" if values["log-format"] == "json" else "text",
     )
 
@@ -239,6 +248,7 @@ def _file(values: Values, flag: str) -> Path:
 
 
 def _server_tls(values: Values, prefix: str, addresses: Sequence[Address]) -> ServerTls | None:
+    wanted = tls_flags.handshakes(values)
     if not any(address.is_tls for address in addresses):
         return None
     if not values[f"{prefix}cert-file"] or not values[f"{prefix}key-file"]:
@@ -251,6 +261,9 @@ def _server_tls(values: Values, prefix: str, addresses: Sequence[Address]) -> Se
         key_file=_file(values, f"{prefix}key-file"),
         client_ca_file=_file(values, f"{prefix}trusted-ca-file") if demands else None,
         require_client_certificate=demands,
+        least=wanted.least,
+        most=wanted.most,
+        ciphers=wanted.ciphers,
     )
 
 
@@ -282,11 +295,14 @@ def _allowed(values: Values, prefix: str) -> AllowedNames:
 def _peer_client_tls(values: Values) -> ClientTls | None:
     if not values["peer-trusted-ca-file"]:
         return None
-    has_pair = values["peer-cert-file"] and values["peer-key-file"]
+    shown = "peer-client-" if values["peer-client-cert-file"] else "peer-"
+    if bool(values["peer-client-cert-file"]) != bool(values["peer-client-key-file"]):
+        raise FlagError("--peer-client-cert-file: goes with --peer-client-key-file; give both")
+    has_pair = values[f"{shown}cert-file"] and values[f"{shown}key-file"]
     return ClientTls(
         ca_file=_file(values, "peer-trusted-ca-file"),
-        certificate_file=_file(values, "peer-cert-file") if has_pair else None,
-        key_file=_file(values, "peer-key-file") if has_pair else None,
+        certificate_file=_file(values, f"{shown}cert-file") if has_pair else None,
+        key_file=_file(values, f"{shown}key-file") if has_pair else None,
     )
 
 

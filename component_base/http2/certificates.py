@@ -14,13 +14,21 @@ log = logging.getLogger(__name__)
 def server_context(tls: ServerTls) -> ssl.SSLContext:
     """Raises OSError (ssl.SSLError is one) for files that do not fit."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    restrict(context, tls)
     context.load_cert_chain(tls.certificate_file, tls.key_file)
     context.set_alpn_protocols(["h2", "http/1.1"])
     if tls.client_ca_file is not None:
         context.load_verify_locations(tls.client_ca_file)
         context.verify_mode = ssl.CERT_REQUIRED if tls.require_client_certificate else ssl.CERT_OPTIONAL
     return context
+
+
+def restrict(context: ssl.SSLContext, tls: ServerTls) -> None:
+    """To the versions and ciphers that are wanted. Raises ssl.SSLError if none of the ciphers is known."""
+    context.minimum_version = tls.least
+    context.maximum_version = tls.most
+    if tls.ciphers:
+        context.set_ciphers(":".join(tls.ciphers))
 
 
 class FollowingContext:

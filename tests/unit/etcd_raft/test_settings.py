@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from component_base import pki
+from component_base.http2.certificates import server_context
 from component_base.http2.connection import Keepalive
 from etcd_raft import settings
 from etcd_raft.certificates import AllowedNames
@@ -76,6 +77,15 @@ def test_the_line_that_skiff_uses(tmp_path: Path) -> None:
         (["--auto-tls"], "make certificates"),
         (["--wal-dir=/w"], "the log lies in --data-dir"),
         (["--enable-v2=true"], "use the v3 API"),
+        (["--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"], "min version (TLS1.3) is greater than"),
+        (["--tls-min-version=TLS1.3", "--cipher-suites=TLS_RSA_WITH_AES_128_CBC_SHA"], "only TLS1.3 is enabled"),
+        (["--cipher-suites=TLS_RSA_WITH_RC4_128_SHA"], "unexpected TLS cipher suite"),
+        (["--tls-min-version=TLS1.1"], "not one of"),
+        (["--feature-gates=Sparkle=true"], "unrecognized feature gate: Sparkle"),
+        (["--feature-gates=InitialCorruptCheck=maybe"], "not true or false"),
+        (["--max-learners=2"], "one learner at a time"),
+        (["--proxy=on"], "let clients have all members"),
+        (["--discovery-token=x"], "list the members"),
         (["--auth-token=jwt,pub-key=x"], "needs sign-method, one of HS256"),
         (["--peer-cert-allowed-cn=a"], "needs --peer-client-cert-auth"),
         (["--peer-client-cert-auth", "--peer-cert-allowed-cn=a", "--peer-cert-allowed-hostname=b"], "give one of them"),
@@ -150,10 +160,39 @@ def test_flags_of_etcds_deployments_are_accepted() -> None:
             "--metrics=extensive",
             "--auto-compaction-retention=8",
             "--max-txn-ops=10000",
+            "--listen-client-http-urls=http://localhost:2378",
+            "--peer-skip-client-san-verification",
+            "--proxy=off",
+            "--debug",
         ]
     )
+    assert found.verbosity == 4
+    assert [str(address) for address in found.listen_metrics] == ["http://localhost:2378"]
     assert (found.checks_at_start, found.corruption_check_seconds) == (True, 4 * 3600.0)
     assert (found.progress_notify_seconds, found.max_txn_ops) == (5.0, 10_000)
+
+
+def test_the_flags_that_kubeadm_gives_to_etcd_3_6() -> None:
+    found = settings.parse(["--feature-gates=InitialCorruptCheck=true", "--watch-progress-notify-interval=5s"])
+    assert (found.checks_at_start, found.progress_notify_seconds) == (True, 5.0)
+    assert not settings.parse(["--feature-gates=InitialCorruptCheck=false,LeaseCheckpoint=true"]).checks_at_start
+
+
+def test_versions_and_ciphers_of_tls(tmp_path: Path) -> None:
+    pair = pki.CertificateAuthority.create("ca").issue("m", usages=pki.Usage.SERVER, ips=["127.0.0.1"])
+    pair.write(tmp_path / "crt", tmp_path / "key")
+    served = [f"--cert-file={tmp_path / 'crt'}", f"--key-file={tmp_path / 'key'}"]
+    served.append("--listen-client-urls=https://localhost:2379")
+    suites = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,TLS_AES_128_GCM_SHA256"
+    found = settings.parse([*served, f"--cipher-suites={suites}", "--tls-max-version=TLS1.2"]).client_tls
+    assert found is not None
+    context = server_context(found)
+    assert context.maximum_version is ssl.TLSVersion.TLSv1_2
+    names = [cipher["name"] for cipher in context.get_ciphers() if cipher["protocol"] != "TLSv1.3"]
+    assert names == ["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-AES256-GCM-SHA384"]
+    found = settings.parse([*served, "--tls-min-version=TLS1.3"]).client_tls
+    assert found is not None
+    assert server_context(found).minimum_version is ssl.TLSVersion.TLSv1_3
 
 
 def test_names_that_certificates_must_have() -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from tests.integration.ports import free_ports
 KV = rpc_pb2.DESCRIPTOR.services_by_name["KV"]
 MAINTENANCE = rpc_pb2.DESCRIPTOR.services_by_name["Maintenance"]
 START_SECONDS = 60.0
+PATIENCE = 60.0
+"""For what takes a second on an idle machine: members wait for a processor, and for their turn at the disk."""
 
 
 class Credentials:
@@ -120,12 +122,12 @@ class MemberProcess:
     def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(timeout=15)
+        return self.process.wait(PATIENCE)
 
-    def process_waits(self, seconds: float) -> int:
+    def ended(self) -> int:
         """Its exit code, once it has ended by itself."""
         assert self.process is not None
-        return self.process.wait(seconds)
+        return self.process.wait(PATIENCE)
 
     def end(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -140,7 +142,7 @@ class MemberProcess:
             return {"health": "unreachable"}
 
     def metrics(self) -> str:
-        with urllib.request.urlopen(f"http://{self.host}:{self.metrics_port}/metrics", timeout=6) as answer:
+        with urllib.request.urlopen(f"http://{self.host}:{self.metrics_port}/metrics", timeout=PATIENCE) as answer:
             return str(answer.read().decode())
 
     async def ready(self) -> None:
@@ -167,7 +169,7 @@ class MemberProcess:
             self._etcdctl(arguments, endpoints, certificate),
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE,
             check=False,
             input=stdin,
             env={**os.environ, "ETCDCTL_API": "3"},
@@ -184,7 +186,8 @@ class MemberProcess:
         )
 
     def _etcdctl(self, arguments: Sequence[str], endpoints: str, certificate: bool) -> list[str]:
-        command = ["etcdctl", f"--endpoints={endpoints or self.client_url}", *arguments]
+        patience = ("--dial-timeout=20s", "--command-timeout=30s")
+        command = ["etcdctl", f"--endpoints={endpoints or self.client_url}", *patience, *arguments]
         if self.credentials:
             command.append(f"--cacert={self.credentials.ca}")
             if certificate:
@@ -247,6 +250,16 @@ async def contents(member: MemberProcess) -> dict[bytes, bytes]:
 async def status(member: MemberProcess) -> Any:
     channel = member.channel()
     try:
-        return await channel.unary(MAINTENANCE, "Status", rpc_pb2.StatusRequest(), timeout=5.0)
+        return await channel.unary(MAINTENANCE, "Status", rpc_pb2.StatusRequest(), timeout=PATIENCE)
     finally:
         await channel.close()
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """For what comes about by the work of other tasks or of members."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not condition():  # noqa: ASYNC110 - the other side gives no sign
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"not within {PATIENCE:g} s: {what}") from None

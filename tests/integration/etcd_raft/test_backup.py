@@ -17,7 +17,7 @@ from tests.integration.etcd_raft.processes import MemberProcess
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("etcdctl") is None, reason="etcdctl is not installed; see make setup"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(300),
 ]
 
 

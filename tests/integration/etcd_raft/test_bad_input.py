@@ -18,7 +18,7 @@ def refusal(member: MemberProcess, cluster: str = "", state: str = "new") -> str
     (member.folder / f"{member.name}.log").write_text("")
     member.start(cluster, state)
     try:
-        assert member.process_waits(60.0) in (1, 2), member.log
+        assert member.ended() in (1, 2), member.log
     finally:
         member.end()
     lines = member.log.strip().splitlines()

@@ -17,7 +17,16 @@ import pytest
 from component_base.rng import seeded
 from component_base.rpc import RpcError
 from skiff_pb.etcd import rpc_pb2
-from tests.integration.etcd_raft.processes import KV, Credentials, MemberProcess, Writers, contents, status
+from tests.integration.etcd_raft.processes import (
+    KV,
+    PATIENCE,
+    Credentials,
+    MemberProcess,
+    Writers,
+    contents,
+    status,
+    until,
+)
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS") or 4)
 
@@ -44,7 +53,7 @@ def cluster_of(members: list[MemberProcess]) -> str:
 
 
 async def leader_of(members: list[MemberProcess]) -> MemberProcess:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             for member in members:
                 if member.process is not None and member.process.poll() is None:
@@ -64,8 +73,10 @@ async def test_a_lone_member_killed_again_and_again_keeps_what_it_acknowledged(o
         found = await contents(one)
         assert {k: found.get(k) for k in writers.acknowledged} == writers.acknowledged
         stop = asyncio.Event()
+        enough = len(writers.acknowledged) + 50
         writing = asyncio.ensure_future(writers.write(8, stop))
-        await asyncio.sleep(0.2 + 0.5 * rng.random())
+        await until(lambda enough=enough: len(writers.acknowledged) >= enough, "50 writes")  # type: ignore[misc]
+        await asyncio.sleep(0.5 * rng.random())
         one.kill()
         stop.set()
         await writing
@@ -73,10 +84,9 @@ async def test_a_lone_member_killed_again_and_again_keeps_what_it_acknowledged(o
     await one.ready()
     found = await contents(one)
     assert {k: found.get(k) for k in writers.acknowledged} == writers.acknowledged
-    assert len(writers.acknowledged) > 50 * ROUNDS
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("place", ["wal_before_sync", "wal_after_sync"])
 async def test_a_crash_around_the_sync_is_survived(one: MemberProcess, place: str) -> None:
     one.start()
@@ -85,23 +95,21 @@ async def test_a_crash_around_the_sync_is_survived(one: MemberProcess, place: st
     assert one.stop() == 0
     one.environment = {"SKIFF_FAILPOINTS": f"{place}=crash"}
     one.start()
-    assert one.process is not None
-    assert one.process.wait(20) == 137
+    assert one.ended() == 137
     one.environment = {}
     one.start()
     await one.ready()
     assert one.etcdctl("get", "a", "--print-value-only").strip() == "1"
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_a_disk_that_fails_ends_the_member_with_a_sentence(one: MemberProcess) -> None:
     one.start()
     await one.ready()
     assert one.stop() == 0
     one.environment = {"SKIFF_FAILPOINTS": "wal_before_sync=error"}
     one.start()
-    assert one.process is not None
-    assert one.process.wait(20) == 1
+    assert one.ended() == 1
     assert "cannot write the log" in one.log
 
 
@@ -115,15 +123,15 @@ async def test_three_members_lose_their_leader_and_no_acknowledged_write(three: 
     for _ in range(max(2, ROUNDS // 2)):
         stop = asyncio.Event()
         writing = asyncio.ensure_future(writers.write(6, stop))
-        await asyncio.sleep(0.7)
-        before = len(writers.acknowledged)
+        await until(lambda: len(writers.acknowledged) > 0, "a first write")
+        await asyncio.sleep(0.5)
         victim = await leader_of(three)
         victim.kill()
         await leader_of(three)
-        await asyncio.sleep(1.0)
+        onward = len(writers.acknowledged) + 20  # More than was in flight.
+        await until(lambda onward=onward: len(writers.acknowledged) >= onward, "writes without the old leader")  # type: ignore[misc]
         stop.set()
         await writing
-        assert len(writers.acknowledged) > before, "writing goes on without the old leader"
         victim.start(cluster_of(three))
         await victim.ready()
     for member in three:
@@ -131,7 +139,7 @@ async def test_three_members_lose_their_leader_and_no_acknowledged_write(three: 
         assert {k: found.get(k) for k in writers.acknowledged} == writers.acknowledged
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_member_that_was_away_long_catches_up_by_snapshot(three: list[MemberProcess]) -> None:
     for member in three:
         member.start(cluster_of(three))
@@ -148,7 +156,7 @@ async def test_a_member_that_was_away_long_catches_up_by_snapshot(three: list[Me
     assert {k: found.get(k) for k in writers.acknowledged} == writers.acknowledged
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_leader_that_stands_still_is_replaced_and_follows_when_it_wakes(three: list[MemberProcess]) -> None:
     """As a virtual machine that is paused: its connections stay, its clock jumps."""
     for member in three:
@@ -157,6 +165,7 @@ async def test_a_leader_that_stands_still_is_replaced_and_follows_when_it_wakes(
         await member.ready()
     sleeper = await leader_of(three)
     others = [m for m in three if m is not sleeper]
+    term = (await status(sleeper)).raftTerm
     assert sleeper.process is not None
     sleeper.process.send_signal(signal.SIGSTOP)
     try:
@@ -165,7 +174,7 @@ async def test_a_leader_that_stands_still_is_replaced_and_follows_when_it_wakes(
     finally:
         sleeper.process.send_signal(signal.SIGCONT)
     await sleeper.ready()
-    assert (await status(sleeper)).leader != (await status(sleeper)).header.member_id
+    assert (await status(sleeper)).raftTerm > term
     found = await contents(sleeper)
     assert {k: found.get(k) for k in writers.acknowledged} == writers.acknowledged
 
@@ -181,15 +190,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_full_disk_ends_the_member_and_loses_nothing(small_disk: Path) -> None:
     member = MemberProcess.make("one", small_disk, None, "--snapshot-count=1000000")
     try:
         member.start()
         await member.ready()
         written = await written_until_refused(member)
-        assert member.process is not None
-        assert member.process.wait(10) == 1
+        assert member.ended() == 1
         assert "No space left on device; free or mend the disk" in member.log
         enlarge(small_disk)
         member.start()
@@ -204,7 +212,7 @@ async def written_until_refused(member: MemberProcess) -> int:
     try:
         while True:
             put = rpc_pb2.PutRequest(key=b"k%d" % written, value=bytes(200_000))
-            await channel.unary(KV, "Put", put, timeout=10.0)
+            await channel.unary(KV, "Put", put, timeout=PATIENCE)
             written += 1
     except RpcError:
         return written
@@ -216,7 +224,7 @@ def enlarge(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_the_last_of_three_goes_on_alone_when_told_to(three: list[MemberProcess]) -> None:
     for member in three:
         member.start(cluster_of(three))
@@ -225,14 +233,14 @@ async def test_the_last_of_three_goes_on_alone_when_told_to(three: list[MemberPr
     writers = Writers(*three)
     await writers.write(8, asyncio.Event(), count=500)
     survivor = three[1]
+    assert len(await contents(survivor)) >= 500  # A linearizable read: it has applied what the others acknowledged.
     for member in three:
         member.kill()
     survivor.extra = (*survivor.extra, "--force-new-cluster")
     survivor.start(cluster_of(three))
     await survivor.ready()
     found = await contents(survivor)
-    missing = [k for k in writers.acknowledged if k not in found]
-    assert len(missing) < 20, "what only the other two had acknowledged is lost with them; it was in flight to this one"
+    assert {k: found.get(k) for k in writers.acknowledged} == writers.acknowledged
     assert len(survivor.etcdctl("member", "list").strip().splitlines()) == 1
     survivor.etcdctl("put", "alone", "1")
     survivor.kill()

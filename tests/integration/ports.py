@@ -12,7 +12,7 @@ import os
 import socket
 
 #: Below the kernel's own range (from 32768) and the NodePorts (from 30000), above what is usually installed.
-FIRST, LAST = 15000, 29999
+FIRST, LAST = 20000, 29999
 
 _locks: list[socket.socket] = []
 _next = FIRST + os.getpid() * 61 % (LAST - FIRST)

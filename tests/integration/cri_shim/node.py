@@ -104,14 +104,14 @@ class Node:
     def kill_shim(self, number: int = signal.SIGKILL) -> None:
         assert self.shim is not None
         self.shim.send_signal(number)
-        self.shim.wait(10)
+        self.shim.wait(40)
 
     def lose_power(self) -> None:
         """Everything of this node ends at once, and what lay in memory is gone."""
         assert self.containerd is not None
         self.containerd.kill()
         self.kill_shim()
-        self.containerd.wait(10)
+        self.containerd.wait(40)
         for pid in self._processes():
             os.kill(pid, signal.SIGKILL)
         self._unmount()
@@ -241,7 +241,7 @@ class Node:
         for process in (self.shim, self.containerd):
             if process is not None and process.poll() is None:
                 process.terminate()
-                process.wait(20)
+                process.wait(40)
         self._remove_files()
         subprocess.run(["ip", "link", "delete", self.bridge], check=False, capture_output=True)
 
@@ -260,7 +260,7 @@ class Node:
             unmount(point)
 
 
-async def until(read: Callable[[], Any], good: Callable[[Any], bool], seconds: float = 20.0) -> Any:
+async def until(read: Callable[[], Any], good: Callable[[Any], bool], seconds: float = 40.0) -> Any:
     """The first value that is good; fails with the last one seen."""
     value: Any = None
     for _ in range(int(seconds / 0.05)):

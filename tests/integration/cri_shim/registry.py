@@ -73,12 +73,12 @@ async def started_registry(*, password: bool = False) -> AsyncIterator[Registry]
             yield Registry(address, folder, ("tester", "secret") if password else None)
         finally:
             process.terminate()
-            await asyncio.to_thread(process.wait, 10)
+            await asyncio.to_thread(process.wait, 40)
 
 
 async def _answering(address: str) -> None:
     async with httpx.AsyncClient(trust_env=False) as client:
-        for _ in range(100):
+        for _ in range(600):
             try:
                 await client.get(f"http://{address}/v2/")
                 return

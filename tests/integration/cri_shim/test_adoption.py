@@ -10,7 +10,11 @@ import time
 
 import pytest
 
+from component_base.http2.channel import Http2Channel
 from component_base.rpc import RpcError
+from kubelet.cri_shim.containerd_client import Containerd
+from kubelet.cri_shim.settings import NAMESPACE
+from skiff_pb.containerd import task_pb2
 from skiff_pb.cri import runtime_pb2 as cri
 from tests.integration.cri_shim.node import ROOT, Node, until
 
@@ -79,7 +83,10 @@ async def test_an_end_that_nobody_watched_is_found_afterwards(shim: Node) -> Non
     sandbox = await shim.sandbox(pod)
     container = await shim.run(sandbox, pod, shim.container_config(["sh", "-c", "sleep 0.7; exit 9"]))
     await asyncio.to_thread(shim.kill_shim)
-    await asyncio.sleep(1.2)
+    channel = Http2Channel(f"unix://{shim.containerd_socket}")
+    containerd = Containerd(channel, NAMESPACE)
+    await until(lambda: containerd.task(container), lambda task: task.status == task_pb2.STOPPED)
+    await channel.close()
     restarted = time.time_ns()
     shim.start_shim()
     await shim.ready()

@@ -98,11 +98,11 @@ async def test_an_unknown_image_is_refused(pod: Pod) -> None:
 
 
 async def test_stop_signals_then_kills(pod: Pod) -> None:
-    script = "trap 'echo bye; exit 5' TERM; while :; do sleep 0.1; done"
+    script = "trap 'echo bye; exit 5' TERM; echo armed; while :; do sleep 0.1; done"
     polite = await pod.run(pod.node.container_config(["sh", "-c", script], "polite"))
     stubborn = await pod.run(pod.node.container_config(["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"], "no"))
-    await asyncio.sleep(0.3)
-    await pod.node.runtime("StopContainer", cri.StopContainerRequest(container_id=polite, timeout=10))
+    await until(lambda: "armed" in pod.node.log(pod.config, "polite"), bool)
+    await pod.node.runtime("StopContainer", cri.StopContainerRequest(container_id=polite, timeout=30))
     await pod.node.runtime("StopContainer", cri.StopContainerRequest(container_id=stubborn, timeout=1))
     assert (await pod.node.status(polite)).exit_code == 5
     assert ("stdout", "F", "bye") in pod.lines("polite")

@@ -93,8 +93,7 @@ async def test_containers_of_a_pod_share_network_memory_and_if_asked_processes(n
     await node.run(sandbox, pod, first)
     container = await node.run(sandbox, pod, second)
     await until(lambda: node.exec(container, "cat", "/dev/shm/note"), lambda answer: answer.stdout == b"shared\n")
-    answer = await node.exec(container, "nc", "-w", "1", "127.0.0.1", "81")
-    assert answer.exit_code == 0
+    await until(lambda: node.exec(container, "nc", "-w", "1", "127.0.0.1", "81"), lambda answer: answer.exit_code == 0)
     listing = (await node.exec(container, "ps")).stdout.decode()
     assert "/pause" in listing
     assert "httpd" in listing

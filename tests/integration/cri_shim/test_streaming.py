@@ -147,8 +147,8 @@ async def test_a_terminal_is_resized_and_hung_up(target: Target) -> None:
     async with spdy(url) as session:
         streams = {kind: await session.open({"streamtype": kind}) for kind in ("error", "stdin", "stdout", "resize")}
         await streams["resize"].write(b'{"Width":99,"Height":44}')
-        await asyncio.sleep(0.2)
-        await streams["stdin"].write(b"stty size; echo my$((40+2))mark\n")
+        # The size goes its own way; the quotes keep the wanted one out of the terminal's echo of what is typed.
+        await streams["stdin"].write(b"until stty size | grep '44 9''9'; do sleep 0.1; done; echo my$((40+2))mark\n")
         seen = b""
         while b"my42mark" not in seen:
             seen += await streams["stdout"].read()
@@ -161,16 +161,21 @@ async def test_attach_reads_and_writes_the_first_process(target: Target) -> None
     node, _, container, pod = target
     async with spdy(await attach_url(node, container)) as session:
         streams = {kind: await session.open({"streamtype": kind}) for kind in ("error", "stdin", "stdout", "stderr")}
-        await asyncio.sleep(0.2)
-        await streams["stdin"].write(b"hello\n")
-        assert await streams["stdout"].read() == b"got hello\n"
+        assert b"got hello\n" in await said_back(streams, b"hello\n")
     await until(lambda: node.log(pod), lambda text: "got hello" in text)
     # The container's own input stays open for the next one.
     async with spdy(await attach_url(node, container)) as session:
         streams = {kind: await session.open({"streamtype": kind}) for kind in ("error", "stdin", "stdout", "stderr")}
-        await asyncio.sleep(0.2)
-        await streams["stdin"].write(b"again\n")
-        assert await streams["stdout"].read() == b"got again\n"
+        assert b"got again\n" in await said_back(streams, b"again\n")
+
+
+async def said_back(streams: dict[str, SpdyStream], line: bytes) -> bytes:
+    """Output from before the runtime listens reaches nobody, and nothing tells when it does: the line is repeated."""
+    reading = asyncio.ensure_future(streams["stdout"].read())
+    while not reading.done():
+        await streams["stdin"].write(line)
+        await asyncio.wait([reading], timeout=1.0)
+    return await reading
 
 
 async def forward(session: SpdySession, request: int, port: int) -> tuple[SpdyStream, SpdyStream]:
@@ -199,8 +204,9 @@ async def test_ports_are_forwarded_into_the_pod(target: Target) -> None:
 async def test_ports_are_forwarded_through_a_websocket_tunnel(shim: Node) -> None:
     pod = shim.pod_config()
     sandbox = await shim.sandbox(pod)
-    await shim.run(sandbox, pod, shim.container_config(["web", "8080"]))
-    await asyncio.sleep(0.5)
+    container = await shim.run(sandbox, pod, shim.container_config(["web", "8080"]))
+    page = "http://127.0.0.1:8080/"
+    await until(lambda: shim.exec(container, "wget", "-qO-", page), lambda answer: answer.exit_code == 0)
     async with tunnel(await forward_url(shim, sandbox)) as pipe, asyncio.TaskGroup() as group:
         session = SpdySession(pipe, server=False)
         reading = group.create_task(session.run())

@@ -33,6 +33,8 @@ BUSYBOX = "registry.k8s.io/busybox:1.36"
 PAUSE = "registry.k8s.io/pause:3.10"
 CNI_FOLDER = next((f for f in ("/usr/lib/cni", "/opt/cni/bin") if Path(f, "bridge").exists()), "")
 SUBNET = "10.97.8.0/24"
+PATIENCE = 40.0
+"""For what takes a second or two on an idle machine; less than pytest's limit, so that the failure says what it saw."""
 
 pytestmark = pytest.mark.root
 
@@ -99,6 +101,13 @@ def _network(folder: Path) -> str:
     return json.dumps({"cniVersion": "0.4.0", "name": "skifftest", "plugins": [bridge, ports]})
 
 
+def wait_for(socket: Path, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not socket.exists():
+        assert server.poll() is None and time.monotonic() < deadline, log.read_text()  # noqa: PT018 - one reason
+        time.sleep(0.05)
+
+
 @pytest.fixture(scope="session")
 def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if not usable():
@@ -115,16 +124,13 @@ def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(["containerd", "--config", str(folder / "config.toml")], stdout=log, stderr=log)
     socket = folder / "containerd.sock"
-    for _ in range(100):
-        if socket.exists():
-            break
-        time.sleep(0.1)
+    wait_for(socket, server, folder / "log")
     for image in ("pause", "busybox"):
         load = ["ctr", "-a", str(socket), "-n", "k8s.io", "images", "import", str(folder / f"{image}.tar")]
         subprocess.run(load, check=True, capture_output=True)
     yield socket
     server.send_signal(signal.SIGTERM)
-    server.wait(10)
+    server.wait(PATIENCE)
     subprocess.run(["ip", "link", "delete", "skifftest0"], capture_output=True, check=False)
     for cgroup in ("skifftestpods", "skifftest"):
         CgroupTree().remove(cgroup)
@@ -146,13 +152,10 @@ def shim(containerd: Path) -> Iterator[Path]:
     ]
     with (folder / "shim.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)
-    for _ in range(200):
-        if socket.exists():
-            break
-        time.sleep(0.1)
+    wait_for(socket, server, folder / "shim.log")
     yield socket
     server.send_signal(signal.SIGTERM)
-    server.wait(10)
+    server.wait(PATIENCE)
 
 
 @pytest.fixture(scope="session", params=["shim", "containerd"])
@@ -167,7 +170,7 @@ class Kubelet:
     events: RecordedEvents
     agent: Agent
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
         try:
             async with asyncio.timeout(seconds):
                 while not condition():  # noqa: ASYNC110 - the other side gives no sign
@@ -196,7 +199,7 @@ async def kubelet(runtime_socket: Path, tmp_path: Path) -> AsyncIterator[Kubelet
         yield Kubelet(api, events, agent)
         for path in [p for p in api.objects if "/pods/" in p]:
             api.delete_pod(path, grace=0)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while agent.fleet.workers:  # noqa: ASYNC110 - the other side gives no sign
                 await asyncio.sleep(0.02)
         for task in tasks:

@@ -77,13 +77,19 @@ async def test_init_containers_then_sidecar_then_the_rest(kubelet: Kubelet) -> N
             "initContainers": [
                 container("echo one >> /share/order", "one", volumeMounts=share, image=BUSYBOX),
                 container(
-                    "echo side >> /share/order; trap 'exit 0' TERM; while :; do sleep 0.1; done",
+                    "trap 'exit 0' TERM; echo side >> /share/order; while :; do sleep 0.1; done",
                     "side",
                     volumeMounts=share,
                     restartPolicy="Always",
                     image=BUSYBOX,
                 ),
-                container("echo two >> /share/order", "two", volumeMounts=share, image=BUSYBOX),
+                container(
+                    # A sidecar counts as started once its process runs, whether or not that has said anything.
+                    "until grep -q side /share/order; do sleep 0.1; done; echo two >> /share/order",
+                    "two",
+                    volumeMounts=share,
+                    image=BUSYBOX,
+                ),
             ],
             "containers": [container("echo main >> /share/order; cat /share/order", volumeMounts=share)],
             "volumes": [{"name": "share", "emptyDir": {"medium": "Memory"}}],
@@ -147,14 +153,15 @@ async def test_a_failed_liveness_probe_restarts_the_container(kubelet: Kubelet) 
 
 async def test_prestop_runs_within_the_grace_period(kubelet: Kubelet, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
+    hook = "until test -e /out/armed; do sleep 0.1; done; echo prestop >> /out/file"
     path = kubelet.api.pod(
         "stopper",
         {
-            "terminationGracePeriodSeconds": 10,
+            "terminationGracePeriodSeconds": 30,
             "containers": [
                 container(
-                    "trap 'echo term >> /out/file; exit 0' TERM; while :; do sleep 0.1; done",
-                    lifecycle={"preStop": {"exec": {"command": ["sh", "-c", "echo prestop >> /out/file"]}}},
+                    "trap 'echo term >> /out/file; exit 0' TERM; touch /out/armed; while :; do sleep 0.1; done",
+                    lifecycle={"preStop": {"exec": {"command": ["sh", "-c", hook]}}},
                     volumeMounts=[{"name": "out", "mountPath": "/out"}],
                 )
             ],
@@ -176,7 +183,7 @@ async def test_a_shortened_grace_period_ends_a_stubborn_pod(kubelet: Kubelet) ->
     kubelet.api.delete_pod(path)
     await kubelet.until(lambda: "Killing" in kubelet.events.reasons)
     kubelet.api.delete_pod(path, grace=0)
-    await kubelet.until(lambda: path not in kubelet.api.objects, 10)
+    await kubelet.until(lambda: path not in kubelet.api.objects)
 
 
 async def test_a_failed_poststart_hook_kills_the_container(kubelet: Kubelet) -> None:

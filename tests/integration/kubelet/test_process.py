@@ -18,6 +18,7 @@ import yaml
 
 from component_base.pki import CertificateAuthority, Usage
 from serving.host import HttpServer
+from tests.integration.kubelet.conftest import PATIENCE
 from tests.integration.kubelet.served_api import ServedApi
 from tests.integration.ports import free_ports
 from tests.unit.kubelet.fake_api import FakeApi
@@ -36,7 +37,7 @@ class Running:
     port: int
     healthz_port: int
 
-    async def until(self, condition: Callable[[], Any], seconds: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], Any], seconds: float = PATIENCE) -> None:
         try:
             async with asyncio.timeout(seconds):
                 while not condition():  # noqa: ASYNC110 - the other side gives no sign
@@ -93,16 +94,16 @@ async def running(containerd: Path, tmp_path: Path) -> AsyncIterator[Running]:
         process = subprocess.Popen(command, stderr=output)  # noqa: ASYNC220 - returns at once
     context = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
     context.load_cert_chain(tmp_path / "client.crt", tmp_path / "client.key")
-    async with httpx.AsyncClient(base_url=f"https://127.0.0.1:{port}", verify=context, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=f"https://127.0.0.1:{port}", verify=context, timeout=PATIENCE) as client:
         yield Running(api, served, client, log, process, port, healthz_port)
     for path in [p for p in api.objects if "/pods/" in p]:
         api.delete_pod(path, grace=0)
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while any("/pods/" in p for p in api.objects):  # noqa: ASYNC110 - the other side gives no sign
                 await asyncio.sleep(0.02)
     process.terminate()
-    await asyncio.to_thread(process.wait, 20)
+    await asyncio.to_thread(process.wait, PATIENCE)
     await server.stop()
 
 

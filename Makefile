@@ -10,7 +10,7 @@ ROOT := $(shell id -u)
 PACKAGES := component_base apimachinery kubeclient serving etcd_raft apiserver scheduler controller_manager kubelet \
 	kube_proxy cluster_dns skiff
 
-.PHONY: help setup up down test check test-unit test-integration test-e2e fuzz hostile sim sim-long chaos bench bench-api bench-growth bench-store lab-up lab-down test-lab proto docs clean
+.PHONY: help setup up down test check test-unit test-integration test-kubectls test-e2e fuzz hostile sim sim-long chaos bench bench-api bench-growth bench-store lab-up lab-down test-lab proto docs clean
 
 help:                 ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -56,6 +56,9 @@ sim-long: .venv/.ready           ## the same over many more seeds
 
 test-integration: .venv/.ready   ## several services together, real sockets and processes
 	$(PYTEST) -q tests/integration
+
+test-kubectls: .venv/.ready      ## every kubectl command with every kubectl of the machine (10 minutes)
+	KUBECTLS=all $(PYTEST) -q -o faulthandler_timeout=0 tests/integration/apiserver/test_kubectl.py
 
 test-e2e: .venv/.ready           ## a whole cluster with real containers (root)
 	$(PYTEST) -q -o faulthandler_timeout=280 tests/e2e

@@ -60,7 +60,6 @@ _ROWS: dict[tuple[str, str], Row] = {
     ("storage.k8s.io", "VolumeAttachment"): groups.volume_attachment,
     ("storage.k8s.io", "CSINode"): groups.csi_node,
     ("storage.k8s.io", "CSIDriver"): groups.csi_driver,
-    ("storage.k8s.io", "CSIStorageCapacity"): groups.csi_capacity,
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): groups.webhooks,
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): groups.webhooks,
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): groups.admission_policy,

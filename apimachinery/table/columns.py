@@ -282,11 +282,6 @@ COLUMNS: dict[tuple[str, str], tuple[str, ...]] = {
         "Modes|string||0|CSIDriverSpec.volumeLifecycleModes",
         AGE,
     ),
-    ("storage.k8s.io", "CSIStorageCapacity"): (
-        NAME,
-        "StorageClassName|string||0|CSIStorageCapacity.storageClassName",
-        "Capacity|string||0|CSIStorageCapacity.capacity",
-    ),
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _WEBHOOKS,
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _WEBHOOKS,
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): (

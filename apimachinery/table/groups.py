@@ -6,7 +6,7 @@ from typing import Any
 
 from apimachinery.table import ages
 from apimachinery.table.core import balancer_addresses
-from apimachinery.table.formats import NONE, UNSET, first_few, is_default, name, named_reference, quantity, selector
+from apimachinery.table.formats import NONE, UNSET, first_few, is_default, name, named_reference, selector
 
 Obj = dict[str, Any]
 Cells = list[Any]
@@ -164,11 +164,6 @@ def csi_driver(obj: Obj, now: float) -> Cells:
         ",".join(spec.get("volumeLifecycleModes") or ()) or NONE,
         ages.of(obj, now),
     ]
-
-
-def csi_capacity(obj: Obj, now: float) -> Cells:
-    capacity = obj.get("capacity")
-    return [name(obj), obj.get("storageClassName") or "", UNSET if capacity is None else quantity(capacity)]
 
 
 def webhooks(obj: Obj, now: float) -> Cells:

@@ -1,9 +1,7 @@
-"""The tools people use: the oldest and the newest kubectl of this machine, and the official Python client."""
+"""The official Python client, and the paths that people ask by hand."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -29,44 +27,6 @@ kind: Service
 metadata: {name: web}
 spec: {type: NodePort, selector: {app: web}, ports: [{port: 80}]}
 """
-
-
-@pytest.fixture(params=[BINARIES[0], BINARIES[-1]] if BINARIES else [], ids=lambda path: path.name)
-def kubectl(request: pytest.FixtureRequest, server: ApiServer, namespace: str, tmp_path: Path) -> object:
-    def run(*arguments: str, text: str = "") -> str:
-        argv = [str(request.param), f"--kubeconfig={server.kubeconfig()}", f"--namespace={namespace}", *arguments]
-        environment = {**os.environ, "HOME": str(tmp_path)}
-        done = subprocess.run(argv, input=text, capture_output=True, text=True, env=environment, check=False)
-        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}"
-        return done.stdout
-
-    return run
-
-
-def test_kubectl_works(kubectl: object) -> None:
-    run = kubectl
-    assert callable(run)
-    assert "deployment.apps/web created" in run("apply", "-f", "-", text=MANIFEST)
-    assert "deployment.apps/web unchanged" in run("apply", "-f", "-", text=MANIFEST)
-    changed = MANIFEST.replace("replicas: 2", "replicas: 3")
-    assert "deployment.apps/web configured" in run("apply", "-f", "-", text=changed)
-    assert "0/3" in run("get", "deploy", "web")
-    assert "deployment.apps/web scaled" in run("scale", "deploy/web", "--replicas=1")
-    run("set", "image", "deploy/web", "c=nginx:2")
-    run("label", "svc/web", "x=y")
-    run("annotate", "svc/web", "x=y")
-    assert "web" in run("get", "svc", "-l", "x=y", "-o", "name")
-    assert "NodePort" in run("describe", "svc", "web")
-    run("create", "configmap", "cm", "--from-literal=a=b")
-    assert run("get", "cm", "cm", "-o", "jsonpath={.data.a}") == "b"
-    run("patch", "cm", "cm", "--type=json", "-p", '[{"op":"remove","path":"/data/a"}]')
-    assert "RollingUpdate" in run("explain", "deployment.spec.strategy")
-    assert "serverside-applied" in run("apply", "--server-side", "--force-conflicts", "-f", "-", text=changed)
-    assert "deployments" in run("api-resources")
-    assert "yes" in run("auth", "can-i", "create", "pods")
-    run("wait", "--for=jsonpath={.spec.replicas}=3", "deploy/web", "--timeout=5s")
-    assert "deleted" in run("delete", "deploy,svc,cm", "--all")
-    assert run("get", "deploy,svc,cm", "-o", "name") == ""
 
 
 def test_the_official_client_works(server: ApiServer, namespace: str) -> None:

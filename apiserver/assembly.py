@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from apiserver import admission, app
 from apiserver.admission import webhooks
@@ -42,10 +45,14 @@ from apiserver.webhooks.client import WebhookClient
 from apiserver.webhooks.services import ServiceResolver
 from apiserver.workers import Worker
 from component_base.clock import Clock
+from component_base.flags import Values
 from component_base.rng import system_rng
 from component_base.rpc import RpcError
 from component_base.tasks import spawn
 from kubeclient.etcd3 import EtcdClient
+
+if TYPE_CHECKING:
+    from apiserver.audit.options import Auditing
 
 log = logging.getLogger(__name__)
 #: A store that does not answer within this is down, as far as /readyz is concerned.
@@ -119,7 +126,17 @@ class Assembly:
         )
         self._flows = FlowControl(values, reads + writes, self.objects, self.feed, self.catalog, clock)
         elsewhere, gate = self._aggregation.elsewhere, self._flows.gate
-        self.app = ApiServer(self.core, remembered, authorizer, shell, limits, elsewhere, gate)
+        self._auditing: Auditing | None = None
+        self.app = self._audited(values)(self.core, remembered, authorizer, shell, limits, elsewhere, gate)
+
+    def _audited(self, values: Values) -> Callable[..., ApiServer]:
+        """How to make the server: with an audit log where there is a policy for one."""
+        if not values["audit-policy-file"]:
+            return ApiServer
+        from apiserver.audit import options, server
+
+        self._auditing = options.build(values, self._clock)
+        return ApiServer if self._auditing is None else partial(server.AuditedServer, self._auditing)
 
     def _part(self, flag: str) -> int:
         """This worker's part of a number for the whole server; 0 means any number."""
@@ -190,4 +207,6 @@ class Assembly:
         await self._proxies.close()
         await self._webhooks.close()
         await self._aggregation.close()
+        if self._auditing is not None:
+            await self._auditing.close()
         await self._etcd.close()

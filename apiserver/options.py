@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apiserver import admission
+from apiserver.audit import flags as audit
 from apiserver.authn import options as authn
 from apiserver.authz import modes
 from apiserver.proxy import options as proxy
@@ -27,6 +28,7 @@ def declare() -> FlagSet:
     tokens.declare(flags)
     admission.declare(flags)
     proxy.declare(flags)
+    audit.declare(flags)
     _cluster(flags)
     _accepted(flags)
     return flags
@@ -91,8 +93,6 @@ def _accepted(flags: FlagSet) -> None:
     flags.strings("tls-cipher-suites", (), "accepted for compatibility")
     flags.boolean("enable-aggregator-routing", False, "accepted for compatibility")
     flags.boolean("enable-garbage-collector", True, "accepted for compatibility")
-    flags.string("audit-log-path", "", "accepted for compatibility")
-    flags.string("audit-policy-file", "", "accepted for compatibility")
     flags.string("kubernetes-service-node-port", "0", "accepted for compatibility")
     flags.boolean("watch-cache", True, "accepted; reads always come from memory")
     flags.string("cert-dir", "", "accepted for compatibility")

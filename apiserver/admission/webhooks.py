@@ -20,7 +20,7 @@ from apiserver.admission import webhook_metrics as metrics
 from apiserver.admission.chain import Plugin, known, refuse
 from apiserver.ports import AdmissionRequest, Authorizer, Objects, Operation
 from apiserver.registry.catalog import Catalog
-from apiserver.webhooks import review
+from apiserver.webhooks import audit, review
 from apiserver.webhooks.client import WebhookClient, WebhookError, hook_of
 from apiserver.webhooks.hooks import Asked, Hooks, Invocation, Webhook
 from component_base.clock import Clock
@@ -99,6 +99,8 @@ class Caller:
         except review.BadReview as error:
             raise CallFailed(hook, f"received invalid webhook response: {error}") from error
         request.warnings.extend(answer.warnings)
+        for key, value in answer.annotations.items():
+            request.annotations.setdefault(f"{hook.name}/{key}", value)
         return answer
 
 
@@ -106,6 +108,8 @@ class Webhooks(Plugin):
     """One of the two plugins. Costs a look into a dictionary where no rule matches."""
 
     kind: ClassVar[str]
+    noted_as: ClassVar[str]
+    """Begins the keys of audit annotations."""
     operations: ClassVar[frozenset[Operation]] = frozenset(Operation)
 
     def __init__(self, caller: Caller) -> None:
@@ -115,9 +119,10 @@ class Webhooks(Plugin):
         self,
         invocation: Invocation,
         request: AdmissionRequest,
+        index: int,
         then: Callable[[review.Answer], Awaitable[None]] | None = None,
     ) -> None:
-        """Asks one webhook, and does `then` with what it allows. Raises StatusError for what is refused."""
+        """Asks one webhook, the `index`th, and does `then` with what it allows. Raises StatusError for refusals."""
         hook = invocation.hook
         started = self._caller.clock.monotonic()
         code, refused = 200, ""
@@ -133,6 +138,7 @@ class Webhooks(Plugin):
             if hook.ignore_failures:
                 log.warning("%s; its failure policy lets the request pass", error)
                 metrics.FAIL_OPEN.labels(hook.name, self.kind).inc()
+                audit.note_failure(request, self.noted_as, index, hook)
                 return
             log.warning("%s; the request is refused", error)
             refused = "calling_webhook_error"
@@ -148,6 +154,7 @@ class Webhooks(Plugin):
 class MutatingWebhooks(Webhooks):
     name: ClassVar[str] = "MutatingAdmissionWebhook"
     kind: ClassVar[str] = "admit"
+    noted_as: ClassVar[str] = audit.MUTATING
 
     async def mutate(self, request: AdmissionRequest) -> None:
         candidates = self._caller.candidates(request)
@@ -156,35 +163,50 @@ class MutatingWebhooks(Webhooks):
         turn: Turn = request.memory.setdefault(self.name, Turn())
         if request.again and turn.output != encoded(request.obj):
             turn.all_again()
-        for invocation in candidates:
+        for index, invocation in enumerate(candidates):
             hook = invocation.hook
             if not await self._caller.concerns(invocation, request):
                 continue
             if request.again and hook.key not in turn.due:
                 continue
-            before = encoded(request.obj)
-            await self._ask(invocation, request, lambda answer, at=invocation: apply(at, request, answer))  # type: ignore[misc]
-            if encoded(request.obj) != before:
+            if await self._change(invocation, request, index):
                 turn.all_again()
                 request.changed = True
             if hook.reinvoke:
                 turn.called.add(hook.key)
         turn.output = encoded(request.obj)
 
+    async def _change(self, invocation: Invocation, request: AdmissionRequest, index: int) -> bool:
+        """Asks one webhook; whether it has changed the object."""
+        before, patch, changed = encoded(request.obj), b"", False
+
+        async def then(answer: review.Answer) -> None:
+            nonlocal patch
+            patch = answer.patch
+            await apply(invocation, request, answer)
+
+        try:
+            await self._ask(invocation, request, index, then)
+            changed = encoded(request.obj) != before
+        finally:
+            audit.note_mutation(request, index, invocation.hook, patch, changed)
+        return changed
+
 
 class ValidatingWebhooks(Webhooks):
     name: ClassVar[str] = "ValidatingAdmissionWebhook"
     kind: ClassVar[str] = "validating"
+    noted_as: ClassVar[str] = audit.VALIDATING
 
     async def validate(self, request: AdmissionRequest) -> None:
         candidates = self._caller.candidates(request)
         if not candidates:
             return
-        concerned = [one for one in candidates if await self._caller.concerns(one, request)]
+        concerned = [(one, at) for at, one in enumerate(candidates) if await self._caller.concerns(one, request)]
         if len(concerned) == 1:
-            await self._ask(concerned[0], request)
+            await self._ask(concerned[0][0], request, concerned[0][1])
             return
-        found = await asyncio.gather(*(self._ask(one, request) for one in concerned), return_exceptions=True)
+        found = await asyncio.gather(*(self._ask(one, request, at) for one, at in concerned), return_exceptions=True)
         for one in found:
             if isinstance(one, BaseException):
                 raise one

@@ -117,6 +117,11 @@ def explained(error: BaseException, target: str) -> StatusError:
     return errors.internal(f"{type(error).__name__}; the apiserver's log says more")
 
 
+def is_expected(error: BaseException) -> bool:
+    """Not a bug of ours: a refusal, a store that does not answer, a request that takes too long."""
+    return isinstance(error, (StatusError, RpcError, TimeoutError))
+
+
 def store_error(error: RpcError) -> StatusError:
     """The store's refusals in the API's words."""
     if error.code is Code.INVALID_ARGUMENT and "too large" in error.message:

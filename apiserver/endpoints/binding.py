@@ -44,6 +44,7 @@ async def _bind(core: Core, exchange: Exchange, info: ResourceInfo, binding: JSO
             Operation.CREATE, info, "binding", namespace, name, binding, None, exchange.user, write.dry_run, {}
         )
         request.warnings, request.kind, request.options = exchange.warnings, ("", "v1", "Binding"), write.options
+        request.annotations = write.annotations
         await core.writer.admission.mutate(request)
         await core.writer.admission.validate(request)
     write.raw = True

@@ -61,7 +61,7 @@ async def _admit(admission: Admission, exchange: Exchange, info: ResourceInfo) -
     request = AdmissionRequest(
         Operation.CONNECT, info, target.subresource, target.namespace, target.name, obj, None, exchange.user
     )
-    request.kind, request.warnings = ("", "v1", kind), exchange.warnings
+    request.kind, request.warnings, request.annotations = ("", "v1", kind), exchange.warnings, exchange.annotations
     await admission.mutate(request)
     await admission.validate(request)
 

@@ -60,7 +60,7 @@ def write_of(exchange: Exchange) -> Write:
     options: dict[str, Any] = {k: query[k] for k in ("fieldManager", "fieldValidation") if k in query}
     if dry_run:
         options["dryRun"] = ["All"]
-    return Write(exchange.user, dry_run, options, exchange.warnings)
+    return Write(exchange.user, dry_run, options, exchange.warnings, exchange.annotations)
 
 
 def field_validation(exchange: Exchange) -> str:

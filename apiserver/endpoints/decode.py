@@ -20,7 +20,9 @@ async def read_object(exchange: Exchange, info: ResourceInfo) -> JSON:
     mode = field_validation(exchange)
     media = body.object_media_type(exchange)
     data = await body.read(exchange)
-    return accept(exchange, info, await body.decoded(lambda: schema.decode(info, data, media), data), mode)
+    decoded = await body.decoded(lambda: schema.decode(info, data, media), data)
+    exchange.note_object(decoded.obj)
+    return accept(exchange, info, decoded, mode)
 
 
 def accept(exchange: Exchange, info: ResourceInfo, decoded: schema.Decoded, mode: str) -> JSON:

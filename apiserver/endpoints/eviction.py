@@ -58,6 +58,7 @@ async def _admit(core: Core, exchange: Exchange, info: ResourceInfo, write: Writ
         Operation.CREATE, info, "eviction", target.namespace, target.name, body, None, write.user, write.dry_run
     )
     request.options, request.warnings, request.kind = write.options, write.warnings, ("policy", "v1", "Eviction")
+    request.annotations = write.annotations
     await core.writer.admission.mutate(request)
     await core.writer.admission.validate(request)
 

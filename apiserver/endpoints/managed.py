@@ -41,6 +41,7 @@ async def applier(
         problem = fields.required(fields.Path("fieldManager"), "is required for apply patch")
         raise errors.invalid("meta.k8s.io", "PatchOptions", "", [problem])
     config, duplicates = await body.decoded(lambda: apply.decode(info, data), data)
+    exchange.note_object(config)
     decode.complain(exchange, info, duplicates, mode)
     if not isinstance(config.get("metadata"), dict):
         config["metadata"] = {}

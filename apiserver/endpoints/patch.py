@@ -39,6 +39,7 @@ async def patch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     if media == APPLY:
         change = await managed.applier(exchange, info, data, mode, core.clock)
     else:
+        exchange.note_patch(data)
         change = changer(exchange, info, media, data, mode)
         write.manage = managed.recorder(exchange, info, core.clock)
     create = media == APPLY and not target.subresource

@@ -35,7 +35,9 @@ async def handle(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
             if media not in (patch.JSON_PATCH, patch.MERGE, patch.STRATEGIC):
                 raise errors.unsupported_media_type((patch.JSON_PATCH, patch.MERGE, patch.STRATEGIC))
             kind = decode.as_resource(core.catalog, "autoscaling/v1", "Scale")
-            merge = patch.merger(media, await body.read(exchange), kind)
+            data = await body.read(exchange)
+            exchange.note_patch(data)
+            merge = patch.merger(media, data, kind)
             of = functools.partial(scale_of, info)
             await _write(core, exchange, info, lambda old: patch.patched(exchange, kind, merge, of(old), mode))
 

@@ -67,9 +67,10 @@ class ApiServer:
         self._in_flight = InFlight(limits.reads, limits.writes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        exchange = Exchange(scope, receive, send)
+        if scope["type"] == "http":
+            await self.answer(Exchange(scope, receive, send))
+
+    async def answer(self, exchange: Exchange) -> None:
         started = self._core.clock.monotonic()
         try:
             if is_long(exchange.target):
@@ -125,13 +126,19 @@ class ApiServer:
             await self._shell(exchange)
 
     async def _who(self, exchange: Exchange) -> User:
+        """Whom the request acts as."""
+        user, headers = await self._proven(exchange), exchange.headers
+        if "impersonate-user" in headers or any(name.startswith("impersonate-") for name in headers):
+            user = await impersonate(user, headers, self._authorizer)
+        return user
+
+    async def _proven(self, exchange: Exchange) -> User:
+        """Who sent the request. Raises StatusError 401."""
         headers = exchange.headers
         credentials = Credentials(headers, exchange.client_certificate, websocket_token(headers))
         user = await self._authenticator.authenticate(credentials)
         if user is None:
             raise errors.unauthorized()
-        if "impersonate-user" in headers or any(name.startswith("impersonate-") for name in headers):
-            user = await impersonate(user, headers, self._authorizer)
         return user
 
     async def _may(self, user: User, exchange: Exchange) -> None:

@@ -53,6 +53,8 @@ class Write:
     dry_run: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    annotations: dict[str, str] = field(default_factory=dict)
+    """For the audit log."""
     admit: bool = True
     raw: bool = False
     """The change is the server's own and complete: no defaults, admission, strategy or validation."""
@@ -418,6 +420,7 @@ def _admission(
         write.dry_run,
         write.options,
         write.warnings,
+        annotations=write.annotations,
     )
 
 

@@ -13,6 +13,8 @@ from apiserver.admission.pod_security.levels import Policy, Standard, policy_of
 from apiserver.admission.pod_security.subject import Check, Subject, Violation
 from apiserver.ports import JSON, AdmissionRequest, Objects, Operation
 
+#: Keys in the audit log.
+ENFORCED, VIOLATIONS = "pod-security.kubernetes.io/enforce-policy", "pod-security.kubernetes.io/audit-violations"
 MOST_PODS = 3000  # how many pods of a namespace are looked at when its labels change
 IGNORED = frozenset({"exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status"})
 #: where a kind keeps the template of its pods
@@ -53,9 +55,11 @@ class PodSecurity(Plugin):
 
     async def _validate_pod(self, request: AdmissionRequest, pod: JSON) -> None:
         policy = await self._policy(request.namespace)
+        request.annotations[ENFORCED] = str(policy.enforce)
         if policy.is_void or (request.old is not None and not _differs(pod, request.old)):
             return
         found = violations(pod, policy.enforce)
+        _audit(request, pod, policy)
         if found:
             raise refuse(request, f"violates PodSecurity {quote(str(policy.enforce))}: {told(found)}")
         _warn(request, pod, policy)
@@ -66,6 +70,7 @@ class PodSecurity(Plugin):
         for key in path:
             template = (template or {}).get(key)
         if template:
+            _audit(request, template, policy)
             _warn(request, template, policy)
 
     async def _policy(self, namespace: str) -> Policy:
@@ -125,6 +130,11 @@ def checks(level: str) -> tuple[Check, ...]:
 
 def told(found: list[Violation]) -> str:
     return ", ".join(f"{one.reason} ({one.detail})" if one.detail else one.reason for one in found)
+
+
+def _audit(request: AdmissionRequest, pod: JSON, policy: Policy) -> None:
+    if found := violations(pod, policy.audit):
+        request.annotations[VIOLATIONS] = f"would violate PodSecurity {quote(str(policy.audit))}: {told(found)}"
 
 
 def _warn(request: AdmissionRequest, pod: JSON, policy: Policy) -> None:

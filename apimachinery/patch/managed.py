@@ -130,19 +130,17 @@ def read(entries: Any, trusted: bool = False) -> Managers:
 
 def write(managers: Managers) -> list[dict[str, Any]]:
     """The entries in their canonical order."""
-    entries = []
-    for manager, owned in managers.items():
-        entry: dict[str, Any] = {
-            "manager": manager.name,
-            "operation": manager.operation,
-            "apiVersion": owned.api_version,
-        }
-        if owned.time:
-            entry["time"] = owned.time
-        entry |= {"fieldsType": "FieldsV1", "fieldsV1": fieldset.in_order(owned.fields)}
-        if manager.subresource:
-            entry["subresource"] = manager.subresource
-        entries.append(entry)
+    entries = [
+        _entry(
+            manager.name,
+            manager.operation,
+            owned.api_version,
+            owned.time,
+            fieldset.in_order(owned.fields),
+            manager.subresource,
+        )
+        for manager, owned in managers.items()
+    ]
     entries.sort(
         key=lambda one: (
             one["operation"],
@@ -153,6 +151,18 @@ def write(managers: Managers) -> list[dict[str, Any]]:
         )
     )
     return entries
+
+
+def _entry(name: str, operation: str, api_version: str, time: str, fields: Fields, subresource: str) -> dict[str, Any]:
+    """`fields` are in order already."""
+    entry: dict[str, Any] = {"manager": name, "operation": operation, "apiVersion": api_version}
+    if time:
+        entry["time"] = time
+    entry["fieldsType"] = "FieldsV1"
+    entry["fieldsV1"] = fields
+    if subresource:
+        entry["subresource"] = subresource
+    return entry
 
 
 def store(obj: dict[str, Any], managers: Managers) -> None:
@@ -255,11 +265,14 @@ _of_alike: Remembered[Fields] = Remembered()
 
 
 def _of_new(info: ResourceInfo, obj: dict[str, Any]) -> Fields:
-    """What the creator of an object owns. It depends on names and on lists' keys, not on what is in flat maps."""
+    """What the creator of an object owns, in its canonical order; shared with objects like it.
+
+    It depends on names and on lists' keys, not on what is in flat maps.
+    """
     text = content([info.api_version, info.kind, _outline(obj)]) if info.custom is None else b""
     found = _of_alike.get(text) if text else None
     if found is None:
-        found = _created(info, obj)
+        found = fieldset.in_order(_created(info, obj))
         if text:
             _of_alike.keep(text, found)
     return found
@@ -307,10 +320,10 @@ def update(
         return
     if old is None and not managers:
         fields = _of_new(info, bare_new)
-        store(
-            new,
-            {manager_of(manager, UPDATE, info, subresource): Owned(fields, info.api_version, now)} if fields else {},
-        )
+        metadata = new.setdefault("metadata", {})
+        metadata.pop("managedFields", None)
+        if fields:
+            metadata["managedFields"] = [_entry(manager, UPDATE, info.api_version, now, fields, subresource)]
         return
     typed = root(info)
     before = bare(old) if old is not None else empty_object(typed)

@@ -76,11 +76,15 @@ def decode(info: Kinded, data: bytes, content_type: str = JSON) -> Decoded:
 def decode_value(info: Kinded, value: Any, data: bytes = b"", duplicates: list[str] | None = None) -> Decoded:
     """As `decode`, for a body that is parsed already; the value itself is left alone."""
     node = type_of(info.group, info.version, info.kind)
-    api_version, kind = _declared(info, value, data, required=node is None)
-    _check_kind(info, api_version, kind)
+    expected = join_api_version(info.group, info.version)
+    if type(value) is dict and value.get("kind") == info.kind and value.get("apiVersion") == expected:
+        api_version, kind = expected, info.kind
+    else:
+        api_version, kind = _declared(info, value, data, required=node is None)
+        _check_kind(info, api_version, kind)
     findings = Findings()
     obj = _typed(info, node, value, api_version, kind, findings)
-    obj["apiVersion"] = join_api_version(info.group, info.version)
+    obj["apiVersion"] = expected
     obj["kind"] = info.kind
     return Decoded(obj, findings.unknown, duplicates or [])
 
@@ -191,15 +195,14 @@ def _check_kind(info: Kinded, api_version: str, kind: str) -> None:
 def _typed(
     info: Kinded, node: Node | None, value: Any, api_version: str, kind: str, findings: Findings
 ) -> dict[str, Any]:
-    version = split_api_version(api_version)[1]
     try:
         if node is None:
             return _custom(info, value, findings)
         decoded: dict[str, Any] = node.decode(value or {}, None, findings)
     except DecodeError as error:
-        raise _cannot_be_handled(info, kind, version, str(error)) from None
+        raise _cannot_be_handled(info, kind, split_api_version(api_version)[1], str(error)) from None
     except RecursionError:
-        raise _cannot_be_handled(info, kind, version, "exceeded max depth") from None
+        raise _cannot_be_handled(info, kind, split_api_version(api_version)[1], "exceeded max depth") from None
     return decoded
 
 

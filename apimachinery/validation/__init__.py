@@ -50,7 +50,7 @@ def _new_metadata(info: ResourceInfo, rules: Rules, obj: Obj) -> Errors:
 
 
 def _finalizers(info: ResourceInfo, rules: Rules, meta: Obj) -> Errors:
-    if not rules.core_finalizers:
+    if not rules.core_finalizers or not meta.get("finalizers"):
         return []
     place: Path = METADATA.child("finalizers")
     found: Errors = []

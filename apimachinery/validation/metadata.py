@@ -57,12 +57,25 @@ def object_meta(meta: Obj, namespaced: bool, name_rule: NameRule, path: Path = M
             found += [invalid(path.child("namespace"), namespace, text) for text in names.dns1123_label(namespace)]
     elif namespace:
         found.append(forbidden(path.child("namespace"), "not allowed on this type"))
-    found += non_negative(meta.get("generation"), path.child("generation"))
-    found += labels(meta.get("labels"), path.child("labels"))
-    found += valid_annotations(meta.get("annotations"), path.child("annotations"))
-    found += owner_references(meta.get("ownerReferences") or [], path.child("ownerReferences"))
-    found += finalizers(meta.get("finalizers") or [], path.child("finalizers"))
-    found += managed_fields(meta.get("managedFields") or (), path.child("managedFields"))
+    if meta.get("generation"):
+        found += non_negative(meta["generation"], path.child("generation"))
+    found += _tables(meta, path)
+    if meta.get("finalizers"):
+        found += finalizers(meta["finalizers"], path.child("finalizers"))
+    if meta.get("managedFields"):
+        found += managed_fields(meta["managedFields"], path.child("managedFields"))
+    return found
+
+
+def _tables(meta: Obj, path: Path) -> Errors:
+    """Labels, annotations and owners: most objects have few of these, and what is not there has no path either."""
+    found: Errors = []
+    if meta.get("labels"):
+        found += labels(meta["labels"], path.child("labels"))
+    if meta.get("annotations"):
+        found += valid_annotations(meta["annotations"], path.child("annotations"))
+    if meta.get("ownerReferences"):
+        found += owner_references(meta["ownerReferences"], path.child("ownerReferences"))
     return found
 
 
@@ -88,10 +101,9 @@ def object_meta_update(new: Obj, old: Obj, path: Path = METADATA) -> Errors:
             if value is None and field in {"name", "namespace", "uid"}:
                 value = ""
             found.append(invalid(path.child(field), value, IMMUTABLE))
-    found += labels(new.get("labels"), path.child("labels"))
-    found += valid_annotations(new.get("annotations"), path.child("annotations"))
-    found += owner_references(new.get("ownerReferences") or [], path.child("ownerReferences"))
-    found += managed_fields(new.get("managedFields") or (), path.child("managedFields"))
+    found += _tables(new, path)
+    if new.get("managedFields"):
+        found += managed_fields(new["managedFields"], path.child("managedFields"))
     return found
 
 
@@ -157,6 +169,8 @@ def finalizers(listed: Sequence[str], path: Path) -> Errors:
 def managed_fields(entries: Sequence[Obj], path: Path) -> Errors:
     found: Errors = []
     for index, entry in enumerate(entries):
+        if _is_plain(entry):
+            continue
         place = path.index(index)
         if entry.get("operation") not in {"Apply", "Update"}:
             found.append(invalid(place.child("operation"), entry.get("operation") or "", "must be `Apply` or `Update`"))
@@ -166,6 +180,19 @@ def managed_fields(entries: Sequence[Obj], path: Path) -> Errors:
         if len(entry.get("subresource") or "") > 256:
             found.append(too_long(place.child("subresource"), "", 256))
     return found
+
+
+def _is_plain(entry: Obj) -> bool:
+    """Whether an entry has nothing to complain of, as those that the server has just written."""
+    manager = entry.get("manager") or ""
+    return (
+        entry.get("operation") in {"Apply", "Update"}
+        and entry.get("fieldsType") == "FieldsV1"
+        and not entry.get("subresource")
+        and len(manager) <= 128
+        and manager.isascii()
+        and manager.isprintable()
+    )
 
 
 def field_manager(manager: str, path: Path) -> Errors:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import ClassVar, NamedTuple
 
 from apimachinery import errors, resources
 from apimachinery.errors import StatusError
@@ -31,6 +31,13 @@ class Plugin:
         """Refuses, or lets pass."""
 
 
+class _Concerned(NamedTuple):
+    """The plugins that have something to do about a kind of request, by the half in which they do it."""
+
+    mutating: tuple[Plugin, ...]
+    validating: tuple[Plugin, ...]
+
+
 class Chain:
     """Plugins in order; the first refusal ends the request.
 
@@ -41,32 +48,36 @@ class Chain:
     def __init__(self, plugins: Iterable[Plugin], validators: Iterable[Admission] = ()) -> None:
         self.plugins = tuple(plugins)
         self._validators = tuple(validators)
-        self._selected: dict[tuple[str, str, Operation], tuple[Plugin, ...]] = {}
+        self._selected: dict[tuple[str, str, Operation], _Concerned] = {}
 
     async def mutate(self, request: AdmissionRequest) -> None:
-        for plugin in self._for(request):
+        concerned = self._for(request).mutating
+        for plugin in concerned:
             await plugin.mutate(request)
         if request.changed:
             request.again = True
-            for plugin in self._for(request):
+            for plugin in concerned:
                 await plugin.mutate(request)
 
     async def validate(self, request: AdmissionRequest) -> None:
-        for plugin in self._for(request):
+        for plugin in self._for(request).validating:
             await plugin.validate(request)
         for validator in self._validators:
             await validator.validate(request)
 
-    def _for(self, request: AdmissionRequest) -> Sequence[Plugin]:
+    def _for(self, request: AdmissionRequest) -> _Concerned:
         key = (request.info.group, request.info.plural, request.operation)
         found = self._selected.get(key)
         if found is None:
-            found = tuple(
+            concerned = [
                 plugin
                 for plugin in self.plugins
                 if key[2] in plugin.operations and (plugin.handles is None or key[:2] in plugin.handles)
+            ]
+            found = self._selected[key] = _Concerned(
+                tuple(plugin for plugin in concerned if type(plugin).mutate is not Plugin.mutate),
+                tuple(plugin for plugin in concerned if type(plugin).validate is not Plugin.validate),
             )
-            self._selected[key] = found
         return found
 
 

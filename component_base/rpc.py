@@ -3,6 +3,11 @@
 A handler has a method for each rpc, named in snake_case. Unary: `async def range(self, request, context)` returns the
 response. Streaming responses: an async generator. A streaming request arrives as an async iterator. Handlers refuse by
 raising `RpcError`. The same objects are hosted by grpcio today and can be hosted by any other edge.
+
+A task for each call costs more than most short calls themselves. So a handler may offer `begin_range(request, message,
+call) -> bool` beside a unary `range`: a plain function, given the request decoded and as it came. It takes the call
+over (True) and answers by the `DirectCall` in a later turn of the loop, or raises RpcError, or leaves the call to
+`range` (False). Edges that do not know of it never call it, so it must not be the only way.
 """
 
 from __future__ import annotations
@@ -71,6 +76,14 @@ class CallContext(Protocol):
     def time_remaining(self) -> float | None: ...
 
     def cancelled(self) -> bool: ...
+
+
+class DirectCall(CallContext, Protocol):
+    """A unary call without a task. It is answered once, by one of these two; both do nothing once it is cancelled."""
+
+    def answer(self, response: bytes) -> None: ...
+
+    def refuse(self, error: RpcError) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from etcd_raft.ports import (
     NodeStatus,
     Refusal,
     StatusCode,
+    Waiter,
     precondition,
     unavailable,
 )
@@ -260,11 +261,18 @@ class RaftNode:
 
     # Proposals
 
+    def begin(self, data: bytes, waiter: Waiter) -> None:
+        self._check_proposal(data)
+        self._proposals.begin(data, waiter)
+
     async def propose(self, data: bytes) -> object:
+        self._check_proposal(data)
+        return await self._proposals.propose(data)
+
+    def _check_proposal(self, data: bytes) -> None:
         self._check_running()
         if len(data) > self._options.max_request_bytes:
             raise Refusal(StatusCode.INVALID_ARGUMENT, "etcdserver: request is too large")
-        return await self._proposals.propose(data)
 
     def _check_running(self) -> None:
         if self._failure:

@@ -125,6 +125,17 @@ On becoming leader it is called once everything of earlier terms is applied, so 
 """
 
 
+class Waiter(Protocol):
+    """Who waits for what becomes of a proposal: told once, in the turn in which it is known."""
+
+    def cancelled(self) -> bool:
+        """Nobody wants to know any more: a proposal that has not gone out yet may be dropped."""
+        ...
+
+    def applied(self, result: object) -> None: ...
+    def failed(self, refusal: Refusal) -> None: ...
+
+
 class Node(Protocol):
     """One member of the replicated log, as the servicers see it."""
 
@@ -134,6 +145,10 @@ class Node(Protocol):
         Any member may propose: a follower forwards to the leader. All proposals that wait at the same moment share
         one append and one fdatasync.
         """
+        ...
+
+    def begin(self, data: bytes, waiter: Waiter) -> None:
+        """As `propose`, for who needs no task: `waiter` is told in a later turn of the loop. Raises Refusal."""
         ...
 
     async def read_index(self) -> None:

@@ -7,12 +7,13 @@ an entry's answer from others'; who gave up waiting is forgotten, although the e
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from component_base.clock import Clock
 from etcd_raft import changes
-from etcd_raft.ports import Refusal, StatusCode
+from etcd_raft.ports import Refusal, StatusCode, Waiter
 from etcd_raft.raft import Change, ChangeKind, EntryKind
 from etcd_raft.raft.membership import MembershipError
 from etcd_raft.replica import Answer, Replica
@@ -26,13 +27,24 @@ class ProposalMetrics(Protocol):
     def proposal_failed(self) -> None: ...
 
 
-class _Waiting:
-    __slots__ = ("deadline", "future", "since")
+class _Sleeper:
+    """A `Waiter` for a task that waits in the ordinary way."""
 
-    def __init__(self, since: float, deadline: float) -> None:
-        self.since = since
-        self.deadline = deadline
+    __slots__ = ("future",)
+
+    def __init__(self) -> None:
         self.future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+    def cancelled(self) -> bool:
+        return self.future.done()
+
+    def applied(self, result: object) -> None:
+        if not self.future.done():
+            self.future.set_result(result)
+
+    def failed(self, refusal: Refusal) -> None:
+        if not self.future.done():
+            self.future.set_exception(refusal)
 
 
 class Proposals:
@@ -57,7 +69,8 @@ class Proposals:
         self._request = first_number
         self._wake = wake
         self._metrics = metrics
-        self._waiting: dict[int, _Waiting] = {}
+        #: Since when each request waits, and who for it; the oldest first.
+        self._waiting: dict[int, tuple[float, Waiter]] = {}
         self._queue: list[tuple[int, bytes]] = []
         self._forwarded: list[bytes] = []
         self._changes: list[tuple[int, Change, EntryKind]] = []
@@ -74,8 +87,14 @@ class Proposals:
     def has_forwarded(self) -> bool:
         return bool(self._forwarded)
 
+    def begin(self, data: bytes, waiter: Waiter) -> None:
+        """Raises Refusal; else the waiter is told."""
+        self._queue.append((self._admit(waiter), data))
+
     async def propose(self, data: bytes) -> object:
-        return await self._wait_for(lambda request: self._queue.append((request, data)))
+        sleeper = _Sleeper()
+        self.begin(data, sleeper)
+        return await sleeper.future
 
     def forward(self, entries: Iterable[bytes]) -> None:
         """What other members sent to us as their leader. They ask again if it gets lost; nobody here waits for it."""
@@ -85,30 +104,21 @@ class Proposals:
         self, change: ChangeKind, member: int, peer_urls: tuple[str, ...] = (), kind: EntryKind = EntryKind.MEMBERSHIP
     ) -> None:
         """Propose a change of the membership, or of a member's addresses. Raises Refusal."""
-
-        def enqueue(request: int) -> None:
-            words = MemberWords(self._replica.member_id, request, "", peer_urls, ())
-            self._changes.append((request, Change(change, member, encode_words(words)), kind))
-
-        result = await self._wait_for(enqueue)
+        sleeper = _Sleeper()
+        request = self._admit(sleeper)
+        words = MemberWords(self._replica.member_id, request, "", peer_urls, ())
+        self._changes.append((request, Change(change, member, encode_words(words)), kind))
+        result = await sleeper.future
         if isinstance(result, MembershipError):
             raise changes.refusal_of(result)
 
-    async def _wait_for(self, enqueue: Callable[[int], None]) -> object:
+    def _admit(self, waiter: Waiter) -> int:
         if len(self._waiting) >= MAX_WAITING:
             raise Refusal(StatusCode.RESOURCE_EXHAUSTED, "etcdserver: too many requests")
         self._request += 1
-        request, now = self._request, self._clock.monotonic()
-        waiting = self._waiting[request] = _Waiting(now, now + self._request_seconds)
-        enqueue(request)
+        self._waiting[self._request] = (self._clock.monotonic(), waiter)
         self._wake.set()
-        try:
-            return await waiting.future
-        except Refusal:
-            self._metrics.proposal_failed()
-            raise
-        finally:
-            del self._waiting[request]
+        return self._request
 
     def submit(self) -> None:
         """Hand what waits to the core, as one batch; what nobody takes now stays."""
@@ -120,7 +130,7 @@ class Proposals:
                 if size > BATCH_BYTES and batch:
                     break
                 batch.append((request, data))
-            alive = [item for item in batch if item[0] in self._waiting]
+            alive = [item for item in batch if self._is_wanted(item[0])]
             forwarded, self._forwarded = self._forwarded, []
             if self._replica.propose(alive, forwarded) or not alive:
                 del self._queue[: len(batch)]
@@ -128,25 +138,36 @@ class Proposals:
                     self._wake.set()
         while self._changes:
             request, change, kind = self._changes[0]
-            if request in self._waiting and not self._replica.raw.propose_change(change, kind):
+            if self._is_wanted(request) and not self._replica.raw.propose_change(change, kind):
                 break
             del self._changes[0]
 
+    def _is_wanted(self, request: int) -> bool:
+        waiting = self._waiting.get(request)
+        if waiting is None:
+            return False
+        if waiting[1].cancelled():
+            del self._waiting[request]
+            return False
+        return True
+
     def answer(self, answers: Iterable[Answer]) -> None:
         for answer in answers:
-            waiting = self._waiting.get(answer.request)
-            if waiting is not None and not waiting.future.done():
-                waiting.future.set_result(answer.result)
+            waiting = self._waiting.pop(answer.request, None)
+            if waiting is not None:
+                waiting[1].applied(answer.result)
 
     def expire(self, now: float, refusal: Callable[[float], Refusal]) -> None:
         """Refuse those who waited too long; `refusal` is told since when they did."""
-        for waiting in self._waiting.values():
-            if waiting.deadline > now:
-                break
-            if not waiting.future.done():
-                waiting.future.set_exception(refusal(waiting.since))
+        expired = itertools.takewhile(lambda item: item[1][0] + self._request_seconds <= now, self._waiting.items())
+        self._refuse(list(expired), refusal)
 
     def fail(self, refusal: Callable[[], Refusal]) -> None:
-        for waiting in self._waiting.values():
-            if not waiting.future.done():
-                waiting.future.set_exception(refusal())
+        self._refuse(list(self._waiting.items()), lambda since: refusal())
+
+    def _refuse(self, waiting: Iterable[tuple[int, tuple[float, Waiter]]], refusal: Callable[[float], Refusal]) -> None:
+        for request, (since, waiter) in waiting:
+            del self._waiting[request]
+            if not waiter.cancelled():
+                self._metrics.proposal_failed()
+                waiter.failed(refusal(since))

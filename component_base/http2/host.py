@@ -61,6 +61,7 @@ class HostedMethod:
     """An rpc, ready to be called, and how often it was: calls begun, messages each way, calls ended by code."""
 
     __slots__ = (
+        "begin",
         "call",
         "decode",
         "handled",
@@ -77,6 +78,10 @@ class HostedMethod:
         self.name = method.name
         self.path = rpc.method_path(method)
         self.call: Callable[..., Any] | None = getattr(handler, rpc.handler_name(method.name), None)
+        #: Takes a call over without a task, or leaves it to `call`; see `rpc`.
+        self.begin: Callable[[Any, bytes, rpc.DirectCall], bool] | None = getattr(
+            handler, f"begin_{rpc.handler_name(method.name)}", None
+        )
         self.decode: Callable[[bytes], Any] = rpc.request_class(method).FromString
         self.streams_in = bool(method.client_streaming)
         self.streams_out = bool(method.server_streaming)
@@ -88,9 +93,20 @@ class HostedMethod:
 
 
 class _Call(Stream):
-    """A call being served; it is its own rpc.CallContext."""
+    """A call being served; it is its own rpc.DirectCall."""
 
-    __slots__ = ("_connection", "_deadline", "_headers", "encoding", "has_begun", "method", "task", "timer")
+    __slots__ = (
+        "_connection",
+        "_deadline",
+        "_headers",
+        "encoding",
+        "has_begun",
+        "is_direct",
+        "method",
+        "over",
+        "task",
+        "timer",
+    )
 
     def __init__(self, connection: _ServerConnection, stream_id: int, method: HostedMethod, headers: Headers) -> None:
         super().__init__(stream_id, connection.initial_window)
@@ -100,7 +116,10 @@ class _Call(Stream):
         self.method = method
         self.encoding = ""
         self.has_begun = False
+        self.is_direct = False
         self.task: asyncio.Task[None] | None = None
+        #: Set by who waits for the end of a call without a task.
+        self.over: asyncio.Future[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
 
     def limit(self, seconds: float) -> None:
@@ -129,6 +148,25 @@ class _Call(Stream):
 
     def cancelled(self) -> bool:
         return self.id not in self._connection.streams
+
+    def until_over(self) -> asyncio.Future[None]:
+        """Done when the call is."""
+        if self.task is not None:
+            return self.task
+        self.over = asyncio.get_running_loop().create_future()
+        return self.over
+
+    def settle(self) -> None:
+        if self.over is not None and not self.over.done():
+            self.over.set_result(None)
+
+    # rpc.DirectCall
+
+    def answer(self, response: bytes) -> None:
+        self._connection.respond(self, response)
+
+    def refuse(self, error: RpcError) -> None:
+        self._connection.finish(self, error.code, error.message)
 
 
 class _ServerConnection(Connection):
@@ -252,27 +290,50 @@ class _ServerConnection(Connection):
     def on_message(self, call: _Call) -> None:
         if call.task is not None:
             call.arrived()
+        elif call.is_direct:
+            call.messages.clear()  # An empty frame that ends the stream, or what nobody asked for.
         elif call.messages:
+            message = call.messages.popleft()
             try:
-                request = call.method.decode(call.messages.popleft())
+                request = call.method.decode(message)
                 call.method.received += 1
             except Exception:  # noqa: BLE001 (protobuf's own error class differs between its implementations)
-                self._finish(call, Code.INTERNAL, "the request is malformed")
+                self.finish(call, Code.INTERNAL, "the request is malformed")
                 return
-            call.task = spawn(self._serve(call, request), call.method.name)
+            if not self._begin(call, request, message):
+                call.task = spawn(self._serve(call, request), call.method.name)
         elif call.ended:
-            self._finish(call, Code.INTERNAL, "the request is missing")
+            self.finish(call, Code.INTERNAL, "the request is missing")
+
+    def _begin(self, call: _Call, request: Any, message: bytes) -> bool:
+        """Serve the call without a task, if its method can."""
+        method = call.method
+        if method.begin is None:
+            return False
+        call.is_direct = True
+        try:
+            call.is_direct = method.begin(request, message, call)
+        except RpcError as error:
+            self._refuse_soon(call, error.code, error.message)
+        except Exception:  # the request boundary
+            log.exception("%s failed", method.path)
+            self._refuse_soon(call, Code.INTERNAL, f"{method.name} failed; the server's log says why")
+        return call.is_direct
+
+    def _refuse_soon(self, call: _Call, code: Code, message: str) -> None:
+        """Not before the rest of what was read is known: the end of the request often follows in a frame of its own."""
+        self._loop.call_soon(self.finish, call, code, message)
 
     def on_compressed(self, call: _Call, message: bytes) -> bytes | None:
         if call.encoding != "gzip":
-            self._finish(call, Code.INTERNAL, "a message is compressed, but the call names no compression")
+            self.finish(call, Code.INTERNAL, "a message is compressed, but the call names no compression")
             return None
         # Bounded: a few bytes may unfold to gigabytes.
         unpacking = zlib.decompressobj(wbits=31)
         try:
             found = unpacking.decompress(message, self._max_message + 1)
         except zlib.error:
-            self._finish(call, Code.INTERNAL, "a message does not decompress")
+            self.finish(call, Code.INTERNAL, "a message does not decompress")
             return None
         if len(found) > self._max_message:
             self.on_too_large(call, len(found))
@@ -285,17 +346,18 @@ class _ServerConnection(Connection):
 
     def on_too_large(self, call: _Call, size: int) -> None:
         reason = f"grpc: received message larger than max ({size} vs. {self._max_message})"
-        self._finish(call, Code.RESOURCE_EXHAUSTED, reason)
+        self.finish(call, Code.RESOURCE_EXHAUSTED, reason)
 
     def time_out(self, call: _Call) -> None:
         if call.id in self.streams:
-            self._finish(call, Code.DEADLINE_EXCEEDED, "context deadline exceeded")
+            self.finish(call, Code.DEADLINE_EXCEEDED, "context deadline exceeded")
 
     def _end(self, call: _Call) -> None:
         if call.timer is not None:
             call.timer.cancel()
         if call.task is not None:
             call.task.cancel()
+        call.settle()
 
     async def _incoming(self, call: _Call) -> AsyncIterator[Any]:
         while True:
@@ -314,19 +376,19 @@ class _ServerConnection(Connection):
         try:
             if method.streams_out:
                 await self._serve_stream(call, method.call(request, call))
-                self._finish(call, Code.OK, "")
+                self.finish(call, Code.OK, "")
             else:
                 response = await method.call(request, call)
-                self._respond(call, response if isinstance(response, bytes) else response.SerializeToString())
+                self.respond(call, response if isinstance(response, bytes) else response.SerializeToString())
         except RpcError as error:
-            self._finish(call, error.code, error.message)
+            self.finish(call, error.code, error.message)
         except asyncio.CancelledError:
             if call.id in self.streams:
-                self._finish(call, Code.CANCELLED, "the call was cancelled")
+                self.finish(call, Code.CANCELLED, "the call was cancelled")
             raise
         except Exception:  # the request boundary
             log.exception("%s failed", method.path)
-            self._finish(call, Code.INTERNAL, f"{method.name} failed; the server's log says why")
+            self.finish(call, Code.INTERNAL, f"{method.name} failed; the server's log says why")
 
     async def _serve_stream(self, call: _Call, responses: Any) -> None:
         method = call.method
@@ -346,7 +408,7 @@ class _ServerConnection(Connection):
 
     # Answers
 
-    def _respond(self, call: _Call, payload: bytes) -> None:
+    def respond(self, call: _Call, payload: bytes) -> None:
         """The one response of a unary call, and its end."""
         if self.streams.get(call.id) is not call:
             return
@@ -357,7 +419,7 @@ class _ServerConnection(Connection):
         self.send_message(call, payload, before, after)
         self._leave(call)
 
-    def _finish(self, call: _Call, code: Code, message: str) -> None:
+    def finish(self, call: _Call, code: Code, message: str) -> None:
         if self.streams.get(call.id) is not call:
             return
         call.method.ended(code)
@@ -377,6 +439,7 @@ class _ServerConnection(Connection):
         """Forget a call that is answered, once all of the answer has been sent."""
         if call.timer is not None:
             call.timer.cancel()
+        call.settle()
         if call.unsent:
             spawn(self._forget_when_sent(call), "sending an answer")
         else:
@@ -466,9 +529,9 @@ class Http2Host:
             server.close()
         for connection in self.connections:
             connection.go_away()
-        tasks = [c.task for connection in self.connections for c in connection.streams.values() if c.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace)
+        calls = [call for connection in self.connections for call in connection.streams.values()]
+        if ends := [call.until_over() for call in calls if call.task is not None or call.is_direct]:
+            await asyncio.wait(ends, timeout=grace)
         for connection in list(self.connections):
             connection.cancel_calls()
             connection.close()

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from component_base.rpc import CallContext, Code, RpcError
+from component_base.rpc import CallContext, Code, DirectCall, RpcError
 from etcd_raft import requests
 from etcd_raft.auth.accounts import Caller
 from etcd_raft.auth.credentials import TokenSource
@@ -107,6 +107,18 @@ class Access:
         reply = await self.propose(data, context)
         return self.header(reply.revision) + reply.body
 
+    def is_plain(self, size: int) -> bool:
+        """Whether a write of `size` bytes is just to be proposed: no users, no learner, a leader, and room."""
+        node, store = self.node, self.store
+        has_room = store.space.size + size <= self.limits.quota
+        return has_room and bool(node.leader_id) and not (store.accounts.is_enabled or node.is_learner)
+
+    def begin(self, data: bytes, call: DirectCall) -> None:
+        """As `answer`, without a task, where all `is_plain`."""
+        if len(data) > self.limits.max_request_bytes:
+            raise refusals.request_too_large()
+        self.node.begin(data, _Answering(self, call))
+
     def refuse_if_corrupt(self) -> None:
         if self.store.alarms and self.store.has_alarm(CORRUPT):
             raise refusals.corrupt()
@@ -116,6 +128,27 @@ class Access:
         if self.store.space.size + size > self.limits.quota:
             await self.propose(requests.own(requests.Alarm(self.node.member_id, NOSPACE, True)))
             raise refusals.no_space()
+
+
+class _Answering:
+    """Turns what became of a proposal into the answer of a call."""
+
+    __slots__ = ("_access", "_call", "cancelled")
+
+    def __init__(self, access: Access, call: DirectCall) -> None:
+        self._access = access
+        self._call = call
+        self.cancelled = call.cancelled
+
+    def applied(self, result: object) -> None:
+        if isinstance(result, Reply):
+            self._call.answer(self._access.header(result.revision) + result.body)
+        else:
+            assert isinstance(result, Refusal), "the state machine answers each request"
+            self._call.refuse(rpc_error(result))
+
+    def failed(self, refusal: Refusal) -> None:
+        self._call.refuse(rpc_error(refusal))
 
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 
-from component_base.rpc import CallContext, Code, RpcError
+from component_base.rpc import CallContext, Code, DirectCall, RpcError
 from etcd_raft import requests
 from etcd_raft.auth.access import check_range as check_range_access
 from etcd_raft.auth.access import check_txn as check_txn_access
@@ -72,6 +72,17 @@ class KvService:
         await self.access.refuse_beyond_quota(len(request.key) + len(request.value))
         return await self.access.answer(requests.put(request), context)
 
+    def begin_put(self, request: rpc_pb2.PutRequest, message: bytes, call: DirectCall) -> bool:
+        """What `put` does in the plain case."""
+        if not self.access.is_plain(len(message)):
+            return False
+        try:
+            _check_put(request)
+            self.access.begin(requests.PUT + message, call)
+        except Refusal as refusal:
+            raise rpc_error(refusal) from None
+        return True
+
     @unary
     async def delete_range(self, request: rpc_pb2.DeleteRangeRequest, context: CallContext) -> bytes:
         if not request.key:
@@ -80,9 +91,7 @@ class KvService:
 
     @unary
     async def txn(self, request: rpc_pb2.TxnRequest, context: CallContext) -> bytes:
-        _check_txn(request, self.access.limits.max_txn_ops)
-        _Intervals.of(request.success)
-        _Intervals.of(request.failure)
+        self._check_txn(request)
         if is_read_only(request):
             if not is_serializable(request):
                 await self.access.node.read_index()
@@ -95,6 +104,22 @@ class KvService:
         if has_puts(request):
             await self.access.refuse_beyond_quota(request.ByteSize())
         return await self.access.answer(requests.txn(request), context)
+
+    def _check_txn(self, request: rpc_pb2.TxnRequest) -> None:
+        _check_txn(request, self.access.limits.max_txn_ops)
+        _Intervals.of(request.success)
+        _Intervals.of(request.failure)
+
+    def begin_txn(self, request: rpc_pb2.TxnRequest, message: bytes, call: DirectCall) -> bool:
+        """What `txn` does in the plain case of one that writes."""
+        if is_read_only(request) or not self.access.is_plain(len(message)):
+            return False
+        try:
+            self._check_txn(request)
+            self.access.begin(requests.TXN + message, call)
+        except Refusal as refusal:
+            raise rpc_error(refusal) from None
+        return True
 
     @unary
     async def compact(self, request: rpc_pb2.CompactionRequest, context: CallContext) -> bytes:

@@ -158,6 +158,20 @@ class Nobody:
         return False
 
 
+class Direct(Nobody):
+    """rpc.DirectCall: what is told to it goes on to whoever serves the call."""
+
+    def __init__(self, metadata: Mapping[str, str], tell: Callable[[Any], None]) -> None:
+        super().__init__(metadata)
+        self._tell = tell
+
+    def answer(self, response: bytes) -> None:
+        self._tell(response)
+
+    def refuse(self, error: RpcError) -> None:
+        self._tell(error)
+
+
 class Line:
     """A client's way to the members."""
 
@@ -195,14 +209,22 @@ class Line:
     async def _serve(self, life: Life, service: str, rpc: str, request: Any, answer: asyncio.Future[Any]) -> None:
         descriptor = rpc_pb2.DESCRIPTOR.services_by_name[service]
         method = find_method(descriptor, rpc)
+
+        def tell(response: Any) -> None:
+            if life.is_alive:
+                if isinstance(response, bytes):
+                    response = response_class(method).FromString(response)
+                self._later(answer, response)
+
+        handler, context = life.handlers[service], self._context()
+        begin = getattr(handler, f"begin_{handler_name(rpc)}", None)
         try:
-            response = await getattr(life.handlers[service], handler_name(rpc))(request, self._context())
+            direct = Direct(context.metadata, tell)
+            if begin is not None and begin(request, request.SerializeToString(), direct):
+                return
+            tell(await getattr(handler, handler_name(rpc))(request, context))
         except RpcError as problem:
-            response = problem
-        if life.is_alive:
-            if isinstance(response, bytes):
-                response = response_class(method).FromString(response)
-            self._later(answer, response)
+            tell(problem)
 
     def _later(self, answer: asyncio.Future[Any], response: Any) -> None:
         self._stack.loop.call_later(self._delay(), _resolve, answer, response, context=NOWHERE)

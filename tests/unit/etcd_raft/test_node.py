@@ -246,3 +246,49 @@ async def test_a_member_that_joined_while_we_were_away_is_answered() -> None:
         assert [m.id for m in node._transport.peers if m.peer_urls == ("http://m99:1",)] == [99]  # type: ignore[attr-defined]
         node.meet(node.leader_id, ("http://elsewhere:1",))
         assert all(m.peer_urls != ("http://elsewhere:1",) for m in node._transport.peers)  # type: ignore[attr-defined]
+
+
+class Asker:
+    """A `Waiter` that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.has_left = False
+        self.told: list[object] = []
+
+    def cancelled(self) -> bool:
+        return self.has_left
+
+    def applied(self, result: object) -> None:
+        self.told.append(result)
+
+    def failed(self, refusal: Refusal) -> None:
+        self.told.append(refusal.message)
+
+
+async def test_a_proposal_without_a_task_is_told_once() -> None:
+    async with Crew(1) as crew:
+        asker, gone = Asker(), Asker()
+        gone.has_left = True
+        crew.leader.begin(b"dropped", gone)
+        crew.leader.begin(b"kept", asker)
+        await crew.leader.propose(b"behind them")
+        assert asker.told == [1], "what nobody waits for any more was not proposed"
+        assert gone.told == []
+        assert crew.leader.status().pending_proposals == 0
+
+
+async def test_a_proposal_without_a_task_times_out() -> None:
+    async with Crew(3) as crew:
+        node = crew.leader
+        for other in [member for member in crew.wires.nodes if member != node.member_id]:
+            await crew.stop(other)
+        asker, gone = Asker(), Asker()
+        node.begin(b"never", asker)
+        node.begin(b"never", gone)
+        gone.has_left = True
+        await crew.pass_time(20.0)
+        assert asker.told == ["etcdserver: request timed out"]
+        assert gone.told == []
+        assert node.status().pending_proposals == 0
+        with pytest.raises(Refusal, match="too large"):
+            node.begin(bytes(2_000_000), asker)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from etcd_raft.machine import StoreMachine
-from etcd_raft.ports import AppliedEntry, LeadershipCallback, Member, NodeStatus
+from etcd_raft.ports import AppliedEntry, LeadershipCallback, Member, NodeStatus, Waiter
 
 
 class SingleNode:
@@ -31,6 +32,10 @@ class SingleNode:
 
     async def propose(self, data: bytes) -> object:
         return self.store.apply([AppliedEntry(self.store.applied_index + 1, self.term, data)])[0]
+
+    def begin(self, data: bytes, waiter: Waiter) -> None:
+        result = self.store.apply([AppliedEntry(self.store.applied_index + 1, self.term, data)])[0]
+        asyncio.get_running_loop().call_soon(waiter.applied, result)
 
     async def read_index(self) -> None:
         self.reads += 1

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from component_base.clock import Clock, SystemClock
@@ -54,6 +55,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         agent.objects.close()
         await runtime.close()
         await client.close()
+
+
+def hide_pods(root: Path) -> None:
+    """Tokens and Secrets lie below, readable for whomever containers run as: on the host that is root's business."""
+    pods = root / "pods"
+    pods.mkdir(parents=True, exist_ok=True)
+    pods.chmod(0o750)
 
 
 class Service:
@@ -104,6 +112,7 @@ class Service:
 
     async def run(self, stop: asyncio.Event) -> None:
         settings, agent = self._settings, self._agent
+        await asyncio.to_thread(hide_pods, settings.root)
         await asyncio.to_thread(self._certificate.prepare, agent.state.ips)
         servers = [self._serve_https(), *self._serve_health()]
         for server in servers:

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from apimachinery.errors import StatusError
 from apiserver.aggregation.backends import Backend
 from apiserver.aggregation.transport import BackendTransport, Unreachable
+from apiserver.authn.request_header import HeaderNames
 from apiserver.endpoints.exchange import Exchange
 from apiserver.proxy import forward, splice
 from apiserver.proxy.presence import while_present
 from apiserver.proxy.target import Target
 from apiserver.webhooks.failures import describe
 from apiserver.webhooks.services import Address
+from component_base.lazy import lazily
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = lazily("httpx")
 
 TEXT = "text/plain; charset=utf-8"
 _OPTIONS = [(b"x-content-type-options", b"nosniff")]
 
 
 class Forwarder:
-    def __init__(self, transport: BackendTransport) -> None:
+    def __init__(self, transport: BackendTransport, believed: HeaderNames) -> None:
+        """`believed` are the headers in which other servers look for who asks: not the client's to fill in."""
         self._transport = transport
+        self._names = frozenset(name.encode() for name in (*believed.username, *believed.uid, *believed.group))
+        self._prefixes = tuple(prefix.encode() for prefix in believed.extra_prefix)
 
     async def __call__(self, backend: Backend, exchange: Exchange) -> None:
         """The exchange is authenticated and authorised; who it is, the other server is told in headers."""
@@ -35,6 +43,8 @@ class Forwarder:
         except StatusError:
             await refuse(exchange, "service unavailable")
             return
+        headers = exchange.scope["headers"]
+        exchange.scope = {**exchange.scope, "headers": [one for one in headers if not self._claims(one[0].lower())]}
         if exchange.on_begin is not None:
             exchange.on_begin()  # a watch is the other server's work from here on
         try:
@@ -44,6 +54,10 @@ class Forwarder:
                 await self._forward(backend, address, exchange)
         except Unreachable as error:
             await refuse(exchange, f"error trying to reach service: {error}")
+
+    def _claims(self, name: bytes) -> bool:
+        """Whether the header says who asks."""
+        return name in self._names or name.startswith(self._prefixes)
 
     async def _forward(self, backend: Backend, address: Address, exchange: Exchange) -> None:
         client = await self._transport.client(backend)

@@ -13,6 +13,7 @@ from apiserver.aggregation.forwarding import Forwarder
 from apiserver.aggregation.openapi import RemoteOpenApi
 from apiserver.aggregation.registration import Registration
 from apiserver.aggregation.transport import BackendTransport, Identity
+from apiserver.authn.options import header_names
 from apiserver.endpoints.exchange import Exchange
 from apiserver.ports import Objects
 from apiserver.registry.catalog import Catalog
@@ -30,7 +31,7 @@ class Aggregation:
         self._backends = Backends(objects)
         certificate, key = values["proxy-client-cert-file"], values["proxy-client-key-file"]
         self._transport = BackendTransport(services, certificate, key, Identity())
-        self._forward = Forwarder(self._transport)
+        self._forward = Forwarder(self._transport, header_names(values))
         self._availability = Availability(objects, self._backends, self._transport, clock)
         self._registration = Registration(objects, catalog, clock)
         self.discovery = RemoteDiscovery(self._backends, self._transport, clock)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator
-
-import httpx
+from typing import TYPE_CHECKING
 
 from apiserver.ports import Receive, Scope, Send
 from apiserver.proxy.presence import while_present
@@ -13,6 +12,12 @@ from apiserver.proxy.rewriting import Links, Page, Unpacked
 from apiserver.proxy.splice import forwarded
 from apiserver.proxy.target import Target
 from apiserver.proxy.transport import Transport, dial_failed
+from component_base.lazy import lazily
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = lazily("httpx")
 
 HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"te", b"trailer"}
@@ -66,9 +71,9 @@ async def relay(response: httpx.Response, send: Send, links: Links | None = None
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     try:
         async for chunk in response.aiter_raw():
-            if page is not None and unpacked is not None:
-                chunk = page.feed(unpacked.feed(chunk))
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            for piece in (chunk,) if unpacked is None else unpacked.feed(chunk):
+                sent = piece if page is None else page.feed(piece)
+                await send({"type": "http.response.body", "body": sent, "more_body": True})
     except (httpx.TransportError, zlib.error):
         pass  # the head has been sent: an answer that ends early is all that can be said
     await send({"type": "http.response.body", "body": page.end() if page is not None else b""})

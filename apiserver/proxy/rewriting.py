@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
 
 #: Tag -> attributes that hold a URL (HTML 4 and 5).
@@ -45,6 +46,8 @@ ATTRIBUTES: dict[str, frozenset[str]] = {
 }
 MAX_TAG = 64 << 10
 """A tag longer than this is passed on as it is: what waits for its end must not grow without bound."""
+#: Of a packed page, at a time: the rest stays packed until the client has taken this.
+MAX_UNPACKED = 256 << 10
 
 _TAG = re.compile(rb"""<([A-Za-z][^\s/>]*)(?:[^>"']|"[^"]*"|'[^']*')*>""")
 _ATTRIBUTE = re.compile(rb"""(\s)([A-Za-z-]+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s"'>]+)""")
@@ -157,6 +160,14 @@ class Unpacked:
         bits = _WINDOW[encoding.strip().lower()]
         self._inflate = zlib.decompressobj(bits) if bits else None
 
-    def feed(self, data: bytes) -> bytes:
-        """zlib.error for what is not packed as it says."""
-        return data if self._inflate is None else self._inflate.decompress(data)
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """In pieces: a thousand bytes may unpack to a million. zlib.error for what is not packed as it says."""
+        inflate = self._inflate
+        if inflate is None:
+            yield data
+            return
+        while data:
+            piece = inflate.decompress(data, MAX_UNPACKED)
+            data = inflate.unconsumed_tail
+            if piece:
+                yield piece

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import MutableMapping
+from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 
 from apiserver.aggregation import registration
 from apiserver.aggregation.availability import PASSED, Condition, unreachable, with_condition
-from apiserver.aggregation.backends import Backends, backend_of
+from apiserver.aggregation.backends import Backend, Backends, backend_of
 from apiserver.aggregation.discovery import from_legacy
+from apiserver.aggregation.forwarding import Forwarder
 from apiserver.aggregation.openapi import merged
-from apiserver.aggregation.transport import Identity, escaped
+from apiserver.aggregation.transport import BackendTransport, Identity, escaped
+from apiserver.authn.request_header import HeaderNames
+from apiserver.endpoints.exchange import Exchange
 from apiserver.ports import User
 from apiserver.registry.catalog import Catalog
+from apiserver.webhooks.services import Address
 from tests.unit.apiserver.memory_objects import MemoryObjects
 
 JSON = dict[str, Any]
@@ -166,3 +174,43 @@ def test_documents_are_joined() -> None:
     assert found["definitions"]["Thing"]["properties"] == {"meta": reference("Meta"), "spec": reference("Spec_v2")}
     assert found["definitions"]["Spec_v2"]["properties"]["self"] == reference("Spec_v2")
     assert own["definitions"].keys() == {"Meta", "Spec"}
+
+
+class Recorded(BackendTransport):
+    """One server, which answers 200 to whatever it is sent, and remembers the headers."""
+
+    def __init__(self) -> None:
+        self.identity = Identity()
+        self.sent: list[httpx.Headers] = []
+
+    def resolve(self, backend: Backend) -> Address:
+        return Address("10.0.0.1", 443)
+
+    async def client(self, backend: Backend) -> httpx.AsyncClient:
+        def answer(request: httpx.Request) -> httpx.Response:
+            self.sent.append(request.headers)
+            return httpx.Response(200, stream=httpx.ByteStream(b"{}"))
+
+        return httpx.AsyncClient(transport=httpx.MockTransport(answer))
+
+
+async def test_a_client_cannot_say_who_it_is_in_headers_of_the_front_proxy() -> None:
+    transport, gone = Recorded(), asyncio.Event()
+    believed = HeaderNames(("x-user",), ("x-uid",), ("x-group",), ("x-more-",))
+    claims = {"X-User": "root", "X-Uid": "0", "X-Group": "system:masters", "X-More-Scopes": "all", "X-Remote-User": "r"}
+    sent = [(b"x-kept", b"1"), *((name.lower().encode(), value.encode()) for name, value in claims.items())]
+
+    async def receive() -> JSON:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        """Nobody reads the answer."""
+
+    exchange = Exchange({"method": "GET", "path": "/apis/g.example/v1/x", "headers": sent}, receive, send)
+    exchange.user = User("alice", ("readers",))
+    await Forwarder(transport, believed)(replace(BACKEND, available=True), exchange)
+    (headers,) = transport.sent
+    assert headers["x-kept"] == "1"
+    assert headers.get_list("x-remote-user") == ["alice"]
+    assert not [name for name in claims if name.lower() in headers and name != "X-Remote-User"]

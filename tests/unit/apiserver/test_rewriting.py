@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.proxy.rewriting import MAX_TAG, Links, Page, Unpacked
+from apiserver.proxy.rewriting import MAX_TAG, MAX_UNPACKED, Links, Page, Unpacked
 
 LINKS = Links("/api/v1/namespaces/x/pods/p/proxy", frozenset(("10.0.0.1:80", "api:6443")))
 PREFIX = b"/api/v1/namespaces/x/pods/p/proxy"
@@ -70,6 +70,12 @@ def test_a_tag_without_end_is_passed_on() -> None:
 def test_packed_pages_are_unpacked() -> None:
     unpacked = Unpacked("gzip")
     packed = gzip.compress(b"page" * 100)
-    assert unpacked.feed(packed[:9]) + unpacked.feed(packed[9:]) == b"page" * 100
+    assert b"".join((*unpacked.feed(packed[:9]), *unpacked.feed(packed[9:]))) == b"page" * 100
     with pytest.raises(KeyError):
         Unpacked("br")
+
+
+def test_a_page_that_unpacks_to_very_much_comes_in_pieces() -> None:
+    pieces = [len(piece) for piece in Unpacked("gzip").feed(gzip.compress(bytes(8 << 20)))]
+    assert sum(pieces) == 8 << 20
+    assert max(pieces) <= MAX_UNPACKED

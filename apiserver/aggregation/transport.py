@@ -7,13 +7,18 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import httpx
+from typing import TYPE_CHECKING
 
 from apiserver.aggregation.backends import Backend
 from apiserver.ports import User
 from apiserver.webhooks.failures import describe
 from apiserver.webhooks.services import Address, ServiceResolver
+from component_base.lazy import lazily
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = lazily("httpx")
 
 DIAL_SECONDS = 10.0
 Headers = list[tuple[bytes, bytes]]

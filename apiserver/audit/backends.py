@@ -10,17 +10,22 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import httpx
 import orjson
 
 from apiserver.audit import metrics
 from apiserver.audit.policy import VERSION
 from apiserver.webhooks.failures import describe
 from component_base.clock import Clock
+from component_base.lazy import lazily
 from component_base.tasks import spawn
 from kubeclient.kubeconfig import KubeConfig, KubeConfigError, TokenSource
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = lazily("httpx")
 
 log = logging.getLogger(__name__)
 

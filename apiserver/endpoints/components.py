@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from apimachinery import errors
 from apimachinery.resources import ResourceInfo
@@ -18,6 +16,12 @@ from apiserver.storage import encoding
 from apiserver.storage.cache import Entry
 from apiserver.storage.index import Summary
 from apiserver.storage.listing import Page
+from component_base.lazy import lazily
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = lazily("httpx")
 
 JSON = dict[str, Any]
 Probe = Callable[[], Awaitable[str]]

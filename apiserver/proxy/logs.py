@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
-
-import httpx
 
 from apimachinery import errors, timestamps
 from apimachinery.fields import FieldError, Path, forbidden, invalid, not_supported
@@ -15,6 +14,12 @@ from apiserver.ports import Call, Receive, Scope, Send
 from apiserver.proxy.presence import while_present
 from apiserver.proxy.target import Locator, choose_container
 from apiserver.proxy.transport import Transport, dial_failed
+from component_base.lazy import lazily
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = lazily("httpx")
 
 STREAMS = ("All", "Stderr", "Stdout")
 ERROR_BYTES = 50_000

@@ -14,16 +14,21 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-import httpx
 import orjson
 
 from apimachinery import errors
 from apimachinery.errors import StatusError
 from apiserver.webhooks.failures import DEADLINE, describe
 from apiserver.webhooks.services import Address, ServiceResolver
+from component_base.lazy import lazily
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = lazily("httpx")
 
 JSON = dict[str, Any]
 #: Objects have 3 MiB at most; a patch that replaces all of one, in base64, and lists that are converted are larger.

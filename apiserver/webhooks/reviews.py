@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import httpx
 import orjson
 
 from apimachinery import errors
 from apiserver.webhooks.client import WebhookError
 from apiserver.webhooks.failures import DEADLINE, describe
 from component_base.clock import Clock
+from component_base.lazy import lazily
 from kubeclient.kubeconfig import KubeConfig, KubeConfigError
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = lazily("httpx")
 
 JSON = dict[str, Any]
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from typing import Any
 
 from apimachinery.errors import StatusError, apply_conflict, bad_request
 from apimachinery.fields import quote
-from apimachinery.patch import fieldset, granular, last_applied, managed
+from apimachinery.patch import fieldset, granular, last_applied, managed, type_check
 from apimachinery.patch.fieldset import Node as Fields
 from apimachinery.patch.managed import Manager, Managers, Owned
 from apimachinery.resources import ResourceInfo
@@ -64,7 +64,7 @@ def apply(
     value, unless `force` takes them over. Defaults are the caller's business, after this.
     """
     root = managed.root(info)
-    wanted = _typed(info, config)
+    wanted = _typed(info, config, root)
     current = managed.bare(live) if live is not None else {"apiVersion": info.api_version, "kind": info.kind}
     try:
         managers = _managers(info, live, current, root, now)
@@ -74,15 +74,20 @@ def apply(
     return last_applied.synced(result, config) if manager == last_applied.KUBECTL else result
 
 
-def _typed(info: ResourceInfo, config: dict[str, Any]) -> dict[str, Any]:
+def _typed(info: ResourceInfo, config: dict[str, Any], root: Field) -> dict[str, Any]:
     """The configuration in canonical spelling; whatever the schema does not know is an error here, not a warning."""
     try:
         decoded = typed(info, config)
     except DecodeError as error:
-        raise _failed(info, config, str(error)) from None
-    if decoded.unknown:
+        if wrong := type_check.complaints(config, root):
+            raise _failed(info, config, wrong) from None
+        raise _inconvertible(info, config, str(error)) from None
+    wrong = type_check.complaints(config, root)
+    if not wrong and decoded.unknown:
         name = decoded.unknown[0].partition(" field ")[2].strip('"')
-        raise _failed(info, config, f".{name}: field not declared in schema")
+        wrong = f".{name}: field not declared in schema"
+    if wrong:
+        raise _failed(info, config, wrong)
     return decoded.obj
 
 
@@ -93,9 +98,24 @@ def _metadata(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _failed(info: ResourceInfo, config: dict[str, Any], cause: str) -> StatusError:
+    return bad_request(f"failed to create typed patch object ({_named(info, config)}): {cause}")
+
+
+def _inconvertible(info: ResourceInfo, config: dict[str, Any], cause: str) -> StatusError:
+    """It has the right shape and a value that the kind cannot hold."""
+    return bad_request(
+        f"failed to convert new object ({_named(info, config)}) to proper version: "
+        f"unable to convert unstructured object to {_kind(info)}: {cause}"
+    )
+
+
+def _named(info: ResourceInfo, config: dict[str, Any]) -> str:
     metadata = _metadata(config)
-    name = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
-    return bad_request(f"failed to create typed patch object ({name}; {info.gvk}): {cause}")
+    return f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {_kind(info)}"
+
+
+def _kind(info: ResourceInfo) -> str:
+    return f"{info.group}/{info.version}, Kind={info.kind}"
 
 
 def _managers(

@@ -30,6 +30,10 @@ def value(item: Any) -> str:
     return f"v:{orjson.dumps(item).decode()}"
 
 
+def index(place: int) -> str:
+    return f"i:{place}"
+
+
 def in_order(node: Node) -> Node:
     """The same set as upstream writes it: sorted, so that equal sets are equal texts."""
     return {step: in_order(node[step]) if node[step] else {} for step in sorted(node)}

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from apimachinery.fields import quote
 from apimachinery.patch import fieldset
 from apimachinery.patch.fieldset import Node as Fields
 from apimachinery.patch.fieldset import Path
@@ -26,7 +27,7 @@ _SCALARS = frozenset((str, int, bool, float))
 
 
 class KeyMissing(ValueError):
-    """An item of a keyed list lacks its key; the text is upstream's but for the path before it."""
+    """An item of a list cannot be told from the others."""
 
 
 @dataclass(slots=True)
@@ -80,39 +81,65 @@ def item_of(typed: Field) -> Field:
     return typed.node.part
 
 
-def element(item: Any, typed: Field, index: int = 0) -> str:
-    """The path element of a separate list item."""
-    names = typed.list_keys or ((typed.merge_key,) if typed.merge_key else ())
-    if typed.list_type == "set" or not names:
+def element(item: Any, typed: Field) -> str:
+    """The path element of a separate list item, which `no_element` must have let pass; keys it lacks are left out."""
+    names = _key_names(typed)
+    if not names:
         return fieldset.value(item)
-    keys = {}
-    for name in names:
-        found = item.get(name) if isinstance(item, dict) else None
-        if found is None:
-            found = _default_key(typed, name)
-        if found is None:
-            raise KeyMissing(
-                f"element {index}: associative list with keys has an element that omits key field "
-                f'"{name}" (and doesn\'t have default value)'
-            )
-        keys[name] = found
+    if not isinstance(item, dict):
+        raise KeyMissing(no_element(item, typed))
+    keys = {name: item[name] if item.get(name) is not None else _default_key(typed, name) for name in names}
+    keys = {name: value for name, value in keys.items() if value is not None}
+    if not keys:
+        raise KeyMissing(no_element(item, typed))
     return fieldset.key(keys)
 
 
+def no_element(item: Any, typed: Field) -> str:
+    """Why an item cannot be told from the others of its list, if so."""
+    names = _key_names(typed)
+    if not names:
+        if isinstance(item, dict):
+            return "associative list without keys has an element that's a map type"
+        if isinstance(item, list):
+            return "not supported: associative list with lists as elements"
+        return "associative list without keys has an element that's an explicit null" if item is None else ""
+    if not isinstance(item, dict):
+        return f"associative list with keys may not have {'a null element' if item is None else 'non-map elements'}"
+    if any(item.get(name) is not None or _default_key(typed, name) is not None for name in names):
+        return ""
+    shown = " ".join(map(quote, names))
+    return (
+        f"associative list with keys has an element that omits all key fields [{shown}] "
+        "(and doesn't have default values for any key fields)"
+    )
+
+
+def _key_names(typed: Field) -> tuple[str, ...]:
+    if typed.list_type == "set":
+        return ()
+    return typed.list_keys or ((typed.merge_key,) if typed.merge_key else ())
+
+
 def _default_key(typed: Field, name: str) -> Any:
-    """Keys which the API gives a default: a port's protocol, the name of a reference in the same namespace."""
+    """What a key is that an item leaves out: zero where the server always writes it, nothing where it does not."""
     node = typed.node.element if isinstance(typed.node, ListNode) else None
-    if isinstance(node, ObjectNode) and node.custom:
-        return node.fields[name].default if name in node.fields else None
+    known = node.fields.get(name) if isinstance(node, ObjectNode) else None
+    if known is None or not isinstance(node, ObjectNode):
+        return None
+    if node.custom:
+        return known.default
     if name == "protocol":
         return "TCP"
-    return "" if isinstance(node, ObjectNode) and node.go_name == "LocalObjectReference" else None
+    if node.go_name == "LocalObjectReference":
+        return ""
+    return None if known.drops_zero else known.node.zero()
 
 
 def _grouped(items: list[Any] | None, typed: Field) -> dict[str, list[Any]]:
     groups: dict[str, list[Any]] = {}
-    for index, item in enumerate(items or ()):
-        groups.setdefault(element(item, typed, index), []).append(item)
+    for item in items or ():
+        groups.setdefault(element(item, typed), []).append(item)
     return groups
 
 
@@ -221,8 +248,8 @@ def merge(old: Any, new: Any, typed: Field) -> Any:
 
 def _merge_items(old: list[Any], new: list[Any], typed: Field) -> list[Any]:
     """Items in the order of `new`; those only in `old` stay before the items they stood before."""
-    before = [(element(item, typed, index), item) for index, item in enumerate(old)]
-    after = [(element(item, typed, index), item) for index, item in enumerate(new)]
+    before = [(element(item, typed), item) for item in old]
+    after = [(element(item, typed), item) for item in new]
     held, wanted = dict(reversed(before)), {step for step, _ in after}
     item = item_of(typed)
     result: list[Any] = []
@@ -277,8 +304,8 @@ def remove(value: Any, fields: Fields, typed: Field) -> Any:
     if is_list(value, typed):
         items = []
         part = item_of(typed)
-        for index, item in enumerate(value):
-            node = fields.get(element(item, typed, index))
+        for item in value:
+            node = fields.get(element(item, typed))
             if node is None:
                 items.append(item)
             elif not fieldset.is_member(node):

@@ -92,6 +92,7 @@ def root(info: ResourceInfo) -> Field:
     if node is None:
         node = ObjectNode(f"{info.group}.{info.version}.{info.kind}")
         node.fields = {"metadata": Field("metadata", object_meta())}
+        node.custom = True
     return Field("", node)
 
 

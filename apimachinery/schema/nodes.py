@@ -344,7 +344,7 @@ class ObjectNode(Node):
     """A struct. `fields` is filled after all nodes exist, since types refer to one another in circles."""
 
     #: Of a custom kind: no part of such an object is there unless somebody has set it.
-    custom = False
+    custom: bool = False
 
     def __init__(self, name: str) -> None:
         self.name = name

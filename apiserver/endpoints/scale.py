@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import inspect
 from typing import Any
 
 from apimachinery import errors
 from apimachinery.fields import Path, invalid, quote
+from apimachinery.patch import scale_fields
 from apimachinery.resources import ResourceInfo
 from apimachinery.selectors import from_label_selector, from_labels
 from apiserver.endpoints import body, decode, managed, patch
@@ -16,6 +19,7 @@ from apiserver.endpoints.get import read
 from apiserver.registry.writer import SeenAs
 
 JSON = dict[str, Any]
+_PATCHES = (patch.JSON_PATCH, patch.MERGE, patch.STRATEGIC, patch.APPLY, patch.APPLY_CBOR)
 _META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
@@ -32,22 +36,40 @@ async def handle(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
             await _write(core, exchange, info, lambda old: wanted)
         case "patch":
             media, mode = body.media_type(exchange, ""), field_validation(exchange)
-            if media not in (patch.JSON_PATCH, patch.MERGE, patch.STRATEGIC):
-                raise errors.unsupported_media_type((patch.JSON_PATCH, patch.MERGE, patch.STRATEGIC))
             kind = decode.as_resource(core.catalog, "autoscaling/v1", "Scale")
-            data = await body.read(exchange)
-            exchange.note_patch(data)
-            merge = patch.merger(media, data, kind)
+            if media == patch.APPLY:
+                await _apply(core, exchange, info, kind, mode)
+                return
+            if media not in _PATCHES or media == patch.APPLY_CBOR:
+                raise errors.unsupported_media_type(_PATCHES)
+            merge = patch.merger(media, await body.read(exchange), kind)
             of = functools.partial(scale_of, info)
             await _write(core, exchange, info, lambda old: patch.patched(exchange, kind, merge, of(old), mode))
 
 
-async def _write(core: Core, exchange: Exchange, info: ResourceInfo, wanted: Any) -> None:
+async def _apply(core: Core, exchange: Exchange, info: ResourceInfo, kind: ResourceInfo, mode: str) -> None:
+    """Server-side apply of the number of replicas: the owners are those of the field in the object behind it."""
+    path = scale_fields.path_of(info.custom.scale.spec if info.custom and info.custom.scale else ".spec.replicas")
+    kind = dataclasses.replace(kind, namespaced=info.namespaced)
+    change = await managed.applier(exchange, kind, await body.read(exchange), mode, core.clock)
+
+    async def applied(old: JSON) -> JSON:
+        live = scale_of(info, old)
+        live["metadata"]["managedFields"] = scale_fields.seen(old, path)
+        scale = await change(live)
+        scale_fields.taken_over(old, path, scale["metadata"].get("managedFields") or [], info.api_version)
+        return scale
+
+    await _write(core, exchange, info, applied, record=False)
+
+
+async def _write(core: Core, exchange: Exchange, info: ResourceInfo, wanted: Any, record: bool = True) -> None:
     write = write_of(exchange)
     target = exchange.target
 
     async def change(old: JSON) -> JSON:
-        scale = wanted(old)
+        made = wanted(old)
+        scale = await made if inspect.isawaitable(made) else made
         replicas = (scale.get("spec") or {}).get("replicas") or 0
         if replicas < 0:
             problem = invalid(Path("spec").child("replicas"), replicas, "must be greater than or equal to 0")
@@ -61,8 +83,9 @@ async def _write(core: Core, exchange: Exchange, info: ResourceInfo, wanted: Any
     write.seen_as = SeenAs(
         "scale", ("autoscaling", "v1", "Scale"), functools.partial(scale_of, info), functools.partial(_take, info)
     )
-    record = managed.recorder(exchange, info, core.clock)
-    write.manage = lambda new, old, subresource: record(new, old, "scale")
+    if record:
+        manage = managed.recorder(exchange, info, core.clock)
+        write.manage = lambda new, old, subresource: manage(new, old, "scale")
     written = await core.writer.update(info, target.namespace, target.name, change, write)
     await exchange.answer_object(200, scale_of(info, written.entry.shared()))
 

@@ -22,7 +22,7 @@ from tests.integration.apiserver.custom_kinds import (
     wait_for,
     wait_until_gone,
 )
-from tests.integration.cluster_parts import ApiServer, Store, start_apiserver
+from tests.integration.cluster_parts import ApiServer, Store, caught_up, start_apiserver
 
 TABLE = {"accept": "application/json;as=Table;g=meta.k8s.io;v=v1"}
 AGGREGATED = {"accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}
@@ -145,7 +145,7 @@ def test_apply_merges_as_the_definition_says(api: httpx.Client, namespace: str) 
         {"name": "x", "port": 3}
     ]
     assert ".spec.nope: field not declared in schema" in apply("one", nope=1).text
-    assert "omits key field" in apply("one", ports=[{"port": 3}]).text
+    assert "omits all key fields" in apply("one", ports=[{"port": 3}]).text
 
 
 def test_several_versions_share_their_objects(api: httpx.Client, namespace: str) -> None:
@@ -165,6 +165,7 @@ def test_several_versions_share_their_objects(api: httpx.Client, namespace: str)
         "v1beta1",
         "v1",
     ]
+    caught_up(api)
     before = api.get(f"{new}/a").json()
     migrated = api.put(f"{new}/a", json=before)  # the same again: written all the same, in the new version
     assert migrated.json()["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]
@@ -185,6 +186,7 @@ def test_stored_objects_get_new_defaults_and_lose_what_is_unknown(api: httpx.Cli
     del fields["image"]
     changed = {"spec": {"versions": [version(spec={**SPEC, "properties": fields})]}}
     api.patch(f"{DEFINITIONS}/{made['metadata']['name']}", json=changed, headers=MERGE)
+    caught_up(api)
     found = api.get(f"{path}/a").json()["spec"]
     assert found == {"cron": "* * * * *", "replicas": 1, "color": "green"}
     assert api.get(f"{path}?fieldSelector=spec.color%3Dgreen").json()["items"][0]["spec"] == found
@@ -198,6 +200,7 @@ def test_unchanged_parts_need_not_satisfy_stricter_rules(api: httpx.Client, name
     fields = {**SPEC["properties"], "image": {"type": "string", "minLength": 3}}
     changed = {"spec": {"versions": [version(spec={**SPEC, "properties": fields})]}}
     api.patch(f"{DEFINITIONS}/{made['metadata']['name']}", json=changed, headers=MERGE)
+    caught_up(api)
     assert api.patch(f"{path}/a", json={"spec": {"replicas": 2}}, headers=MERGE).status_code == 200
     assert api.patch(f"{path}/a", json={"spec": {"image": "y"}}, headers=MERGE).status_code == 422
     assert api.post(path, json=crontab(group, "b", image="x")).status_code == 422
@@ -232,6 +235,7 @@ def test_deleting_a_definition_deletes_its_objects(api: httpx.Client, namespace:
     answer = api.delete(f"{DEFINITIONS}/{name}").json()
     assert answer["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"]
     assert condition(answer, "Terminating") == "True"
+    caught_up(api)
     refused = api.post(path, json=crontab(group, "late"))
     assert refused.status_code == 403
     assert "create not allowed while custom resource definition is terminating" in refused.text

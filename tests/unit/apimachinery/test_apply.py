@@ -21,7 +21,7 @@ def config_map(**data: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "n"}, "data": data}
 
 
-def deployment(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
+def deployment(*containers: Any, **spec: Any) -> dict[str, Any]:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -152,8 +152,18 @@ def test_status_and_spec_are_ignored_where_the_request_cannot_change_them() -> N
     ("config", "code", "text"),
     [
         (deployment({"name": "a"}, foo=1), 400, ".spec.foo: field not declared in schema"),
-        (deployment({"image": "a"}), 400, 'an element that omits key field "name"'),
-        (deployment({"name": "a"}, replicas="x"), 400, "cannot unmarshal string"),
+        (deployment({"name": "a", "foo": 1}), 400, '.spec.template.spec.containers[name="a"].foo: field not declared'),
+        (deployment({"name": "a"}, {"name": "a"}), 400, '.containers: duplicate entries for key [name="a"]'),
+        (deployment("x"), 400, "element 0: associative list with keys may not have non-map elements"),
+        (deployment({"name": "a", "command": {"b": 1}}), 400, ".command: expected list, got &{map[b:1]}"),
+        (deployment({"name": "a"}, replicas="x"), 400, ".spec.replicas: expected numeric (int or float), got string"),
+        (deployment({"name": "a"}, paused=1), 400, ".spec.paused: expected boolean, got &{1}"),
+        (
+            deployment({"name": ["b", 1]}),
+            400,
+            """.name: expected string, got &value.valueUnstructured{Value:[]interface {}{"b", 1}}""",
+        ),
+        (deployment({"name": "a"}, replicas="x", paused="y"), 400, "errors:\n  .spec.replicas: expected numeric"),
     ],
 )
 def test_configurations_that_do_not_fit_the_schema(config: dict[str, Any], code: int, text: str) -> None:

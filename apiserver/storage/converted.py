@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from apiserver.storage.cache import ResourceCache
+from apiserver.storage.cache import Entry, Item, ResourceCache
 from apiserver.storage.index import Indexer
 from component_base.tasks import spawn
 
@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 Convert = Callable[[Sequence[bytes]], Awaitable[list[bytes]]]
 Event = tuple[str, bytes | None, int, int, float]
-Item = tuple[str, bytes, int, int]
 Whole = tuple[list[Item], int, float, int]
 #: Objects in one call of a webhook.
 BATCH = 200
@@ -46,8 +45,11 @@ class ConvertedCache(ResourceCache):
 
     # -- Written by the feed
 
-    def load(self, items: Iterable[Item], revision: int, now: float, began: int = 0) -> None:
-        self._queue.append((list(items), revision, now, began))
+    def read(self, page: Iterable[Item]) -> Sequence[Item | Entry]:
+        return list(page)
+
+    def load(self, items: Iterable[Item | Entry], revision: int, now: float, began: int = 0) -> None:
+        self._queue.append(([item for item in items if not isinstance(item, Entry)], revision, now, began))
         self._work()
 
     def apply(self, key: str, value: bytes | None, revision: int, lease: int, now: float) -> None:

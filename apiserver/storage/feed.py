@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from apimachinery import errors
 from apimachinery.resources import ResourceInfo
-from apiserver.storage.cache import ResourceCache
+from apiserver.storage.cache import Entry, Item, ResourceCache
 from apiserver.storage.index import Indexer
 from apiserver.storage.watchers import WatchHub
 from component_base.clock import Clock
@@ -26,7 +26,8 @@ from kubeclient.etcd3 import EtcdClient, KeyValue, WatchResponse, prefix_end
 log = logging.getLogger(__name__)
 
 ROOT = "/registry/"
-PAGE = 1000
+#: Taken in within some milliseconds, as a server that reads everything again answers requests meanwhile.
+PAGE = 250
 #: How long a read waits for the caches to catch up with the store.
 PATIENCE_SECONDS = 3.0
 RETRY_SECONDS = 1.0
@@ -179,22 +180,27 @@ class Feed:
                 await self._clock.sleep(0.0 if compacted else RETRY_SECONDS)
 
     async def _load(self) -> None:
-        pages: dict[str, list[tuple[str, bytes, int, int]]] = {prefix: [] for prefix in self._routes}
-        known = set(self._caches)
+        found: dict[str, list[Item | Entry]] = {name: [] for name in self._caches}
+        known = dict(self._caches)
         revision = 0
         async for kvs, at in self._pages(ROOT.encode()):
             revision = at
+            items: dict[str, list[Item]] = {}
             for kv in kvs:
                 key = kv.key.decode()
-                caches = self._route(key)
-                if caches and (prefix := caches[0].prefix) in pages:
-                    pages[prefix].append((key[len(prefix) :], kv.value, kv.mod_revision, kv.lease))
+                if caches := self._route(key):
+                    prefix = caches[0].prefix
+                    items.setdefault(prefix, []).append((key[len(prefix) :], kv.value, kv.mod_revision, kv.lease))
+            for name, cache in known.items():
+                if cache.prefix in items:
+                    found[name] += cache.read(items[cache.prefix])
         now = self._clock.monotonic()
         self._began = revision
-        for name in known & self._caches.keys():
-            self._caches[name].load(pages.get(self._caches[name].prefix, ()), revision, now)
-            await asyncio.sleep(0)
-        for name in [one for one in self._caches if one not in known]:
+        for name, cache in known.items():
+            if self._caches.get(name) is cache:
+                cache.load(found.pop(name), revision, now)
+                await asyncio.sleep(0)
+        for name in [one for one, cache in self._caches.items() if known.get(one) is not cache]:
             self._loading[name] = spawn(self._load_one(self._caches[name]), f"load {name}")
         if revision < self.revision:
             log.warning(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
@@ -199,8 +198,7 @@ ALIASES: dict[str, dict[str, str]] = {
 NAMES = ("metadata.name", "metadata.namespace")
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, gc=False, frozen=True):
     namespace: str
     name: str
     labels: Labels

@@ -7,7 +7,6 @@ from collections.abc import Callable, Hashable, Iterable
 
 from apiserver.storage import encoding
 from apiserver.storage.cache import ADDED, DELETED, MODIFIED, Change, Entry, ResourceCache
-from apiserver.storage.index import Summary
 
 #: A reader this far behind is dropped: it lists again, which costs the server less than its backlog.
 MAXIMUM_BACKLOG_EVENTS = 20_000
@@ -153,9 +152,8 @@ def left(change: Change) -> Entry:
     """What a view is told of an object that left its selection: its last state there, at the revision of leaving."""
     previous = change.previous
     assert previous is not None
-    summary = Summary(previous.namespace, previous.name, previous.labels, previous.fields)
     data = encoding.replace_revision(previous.data, change.revision)
-    return Entry(previous.key, data, change.revision, summary)
+    return Entry(previous.key, data, change.revision, previous.summary)
 
 
 class WatchHub:

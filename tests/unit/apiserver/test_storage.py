@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import orjson
@@ -268,3 +269,25 @@ def test_what_is_derived_goes_with_a_change() -> None:
     made.apply("a/y", value("y"), 11, 0, 0.0)
     assert len(made.whole("a")) == 2
     assert made.size("a") == sum(len(entry.data) for entry in made.whole("a")) > len(before[0].data)
+
+
+def test_a_page_read_again_keeps_what_has_not_changed() -> None:
+    made = loaded("x", "y")
+    kept = made.get("a", "x")
+    page = [("a/x", value("x"), 1, 0), ("a/y", value("y", l="new"), 12, 0)]
+    heard: list[str] = []
+    made.listen(lambda change: heard.append(f"{change.type} {change.entry.name}"))
+    made.load(made.read(page), 12, 0.0)
+    assert made.get("a", "x") is kept
+    assert heard == ["MODIFIED y"]
+    assert [entry.name for entry in made.within("", "a/x")] == ["y"]
+
+
+def test_the_collector_has_nothing_to_look_at() -> None:
+    made = loaded("x")
+    made.apply("a/y", value("y", l="1"), 11, 0, 0.0)
+    entry = made.get("a", "y")
+    assert entry is not None
+    assert entry.shared()["metadata"]["name"] == "y"
+    tracked = [one for one in (entry, entry.summary, made.changes[0]) if gc.is_tracked(one)]
+    assert tracked == []

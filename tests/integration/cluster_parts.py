@@ -40,7 +40,7 @@ class Running:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def stop(self, seconds: float = 10.0) -> int:
+    def stop(self, seconds: float = 40.0) -> int:
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -199,6 +199,14 @@ def start_apiserver(
     server = ApiServer(running.name, running.process, running.log, f"https://127.0.0.1:{chosen}", made)
     wait_until_ready(server)
     return server
+
+
+def caught_up(api: httpx.Client) -> None:
+    """Rights, admission and custom kinds learn of a write by the watch, a moment after its answer, as upstream's do.
+
+    What is decided by them comes after this: a fresh read waits until all caches hold what was stored before it.
+    """
+    assert api.get("/api/v1/namespaces/default").status_code == 200
 
 
 def wait_until_ready(server: ApiServer) -> None:

@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol
 from apiserver.messages import BASE64, BINARY
 from component_base.pki import Usage
 from serving.host import HttpsServer
-from tests.integration.cluster_parts import ApiServer, Certificates, start_apiserver, start_store
+from tests.integration.cluster_parts import ApiServer, Certificates, caught_up, start_apiserver, start_store
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 NODE_GROUPS = ("system:nodes",)
@@ -36,6 +36,7 @@ def bind(api: httpx.Client, namespace: str, role: str, user: str) -> None:
     }
     answer = api.post(f"{RBAC}/namespaces/{namespace}/rolebindings", json=body)
     assert answer.status_code == 201, answer.text
+    caught_up(api)
 
 
 def token_of(api: httpx.Client, namespace: str, account: str = "default", **spec: Any) -> str:
@@ -98,9 +99,9 @@ def test_accounts_have_tokens(server: ApiServer, api: httpx.Client, namespace: s
         others = [token_of(api, namespace) for _ in range(20)]
         gone = api.delete(f"/api/v1/namespaces/{namespace}/serviceaccounts/default")
         assert gone.status_code == 200, gone.text
-        # Each of them is used once: identities are remembered for some seconds, and the cache may lag a moment.
-        codes = {client.get("/version", headers=bearer(unused)).status_code for unused in others}
-        assert 401 in codes
+        caught_up(api)
+        # Each of them is used once: identities are remembered for some seconds.
+        assert {client.get("/version", headers=bearer(unused)).status_code for unused in others} == {401}
 
 
 def test_acting_as_somebody_else(server: ApiServer, api: httpx.Client, namespace: str) -> None:
@@ -141,6 +142,7 @@ def test_nodes_keep_to_themselves(server: ApiServer, api: httpx.Client, namespac
         spec = {"nodeName": name, "containers": [{"name": "c", "image": "i"}], "volumes": volumes}
         made = api.post(f"/api/v1/namespaces/{namespace}/pods", json={"metadata": {"name": "p"}, "spec": spec})
         assert made.status_code == 201, made.text
+        caught_up(api)
         assert node.get(secret).status_code == 200
         bound = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": made.json()["metadata"]["uid"]}
         assert token_of(node, namespace, boundObjectRef=bound)
@@ -166,11 +168,9 @@ def test_namespaces_guard_what_is_in_them(api: httpx.Client, namespace: str) -> 
     patch = {"metadata": {"labels": labels}}
     assert api.patch(f"/api/v1/namespaces/{namespace}", json=patch, headers=headers).status_code == 200
     spec = {"hostNetwork": True, "containers": [{"name": "c", "image": "i"}]}
-    for _ in range(50):  # the label reaches admission through the watch cache
-        body = {"metadata": {"generateName": "p-"}, "spec": spec}
-        answer = api.post(f"/api/v1/namespaces/{namespace}/pods", json=body)
-        if answer.status_code == 403:
-            break
+    caught_up(api)
+    answer = api.post(f"/api/v1/namespaces/{namespace}/pods", json={"metadata": {"name": "p"}, "spec": spec})
+    assert answer.status_code == 403
     assert 'violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true)' in answer.json()["message"]
     refused = api.delete("/api/v1/namespaces/default")
     assert refused.json()["message"] == 'namespaces "default" is forbidden: this namespace may not be deleted'
@@ -299,13 +299,11 @@ def test_a_new_node_asks_for_its_certificate(joined: ApiServer) -> None:
     secret = {"metadata": {"name": "bootstrap-token-abcdef"}, "type": "bootstrap.kubernetes.io/token", "data": data}
     with joined.http() as api, joined.anonymous() as node:
         assert api.post("/api/v1/namespaces/kube-system/secrets", json=secret).status_code == 201
-        for _ in range(50):  # the Secret reaches the authenticator through the watch cache
-            me = node.post(
-                "/apis/authentication.k8s.io/v1/selfsubjectreviews",
-                json={},
-                headers=bearer("abcdef.0123456789abcdef"),
-            )
-            if me.status_code == 201:
-                break
+        caught_up(api)
+        me = node.post(
+            "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+            json={},
+            headers=bearer("abcdef.0123456789abcdef"),
+        )
         assert me.json()["status"]["userInfo"]["username"] == "system:bootstrap:abcdef"
         assert "system:bootstrappers" in me.json()["status"]["userInfo"]["groups"]

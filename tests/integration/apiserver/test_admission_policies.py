@@ -18,6 +18,7 @@ from tests.integration.apiserver.test_admission_webhooks import (
     webhook,
 )
 from tests.integration.apiserver.test_verbs import config_map
+from tests.integration.cluster_parts import caught_up
 
 __all__ = ["maps"]
 
@@ -68,7 +69,7 @@ def policy(api: httpx.Client, name: str, namespace: str, spec: JSON, *bindings: 
             url = f"{REGISTRATION}/validatingadmissionpolicybindings"
             assert (made := api.post(url, json=body)).status_code == 201, made.text
             urls.append(f"{url}/{name}-{index}")
-        api.get("/api/v1/namespaces/default")  # a fresh read: the caches now have what was written before
+        caught_up(api)
         yield
     finally:
         for url in reversed(urls):

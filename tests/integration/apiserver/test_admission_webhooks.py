@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.apiserver.custom_kinds import collection, crontab, definition, establish, version
 from tests.integration.apiserver.test_verbs import config_map, pod
+from tests.integration.cluster_parts import caught_up
 from tests.integration.https_server import Answer, HttpsServer, Request
 from tests.integration.ports import free_port
 
@@ -58,7 +59,7 @@ def registered(api: httpx.Client, kind: str, name: str, namespace: str, *hooks: 
     body = {"metadata": {"name": name}, "webhooks": [{**defaults, **hook} for hook in hooks]}
     made = api.post(f"{REGISTRATION}/{plural}", json=body)
     assert made.status_code == 201, made.text
-    api.get("/api/v1/namespaces/default")  # a fresh read: the caches now have what was written before
+    caught_up(api)
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ from tests.integration.apiserver.custom_kinds import (
     establish,
     version,
 )
+from tests.integration.cluster_parts import caught_up
 
 JSON = dict[str, Any]
 SPECS = {
@@ -99,6 +100,7 @@ def test_objects_stored_in_different_versions_are_listed_alike(
         one["storage"] = one["name"] == "v2"
     change = {"spec": {"versions": made["spec"]["versions"]}}
     assert api.patch(f"{DEFINITIONS}/{made['metadata']['name']}", json=change, headers=MERGE).status_code == 200
+    caught_up(api)
     api.post(old, json=crontab(group, "b", cron="2"))
     for path, field in ((old, "cron"), (new, "schedule")):
         items = api.get(path).json()["items"]

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.integration.apiserver.test_verbs import config_map
-from tests.integration.cluster_parts import ApiServer
+from tests.integration.cluster_parts import ApiServer, caught_up
 from tests.integration.https_server import Answer, HttpsServer, Request
 
 JSON = dict[str, Any]
@@ -22,7 +22,7 @@ USER = "crowd"
 
 
 def until(check: Callable[[], Any]) -> Any:
-    end = time.monotonic() + 20.0
+    end = time.monotonic() + 60.0
     while not (found := check()):
         assert time.monotonic() < end, "it did not come about in time"
         time.sleep(0.05)
@@ -58,6 +58,7 @@ def level(api: httpx.Client) -> Iterator[tuple[str, str]]:
     binding = {"metadata": {"name": USER}, "roleRef": role, "subjects": [subject]}
     bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
     assert api.post(bindings, json=binding).status_code == 201
+    caught_up(api)
     yield schema["metadata"]["uid"], made.json()["metadata"]["uid"]
     api.delete(f"{FLOWS}/flowschemas/crowd")
     api.delete(f"{FLOWS}/prioritylevelconfigurations/narrow")
@@ -103,7 +104,7 @@ def test_what_is_too_much_is_refused(
         }
         hooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
         assert api.post(hooks, json={"metadata": {"name": "slow"}, "webhooks": [hook]}).status_code == 201
-        api.get("/api/v1/nodes")  # a fresh read: the caches now have what was written before
+        caught_up(api)
         try:
             busy = pool.submit(client.post, path, json=config_map("a"))
             assert asked.wait(20)

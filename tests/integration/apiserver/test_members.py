@@ -21,7 +21,7 @@ from tests.integration.etcd_raft.processes import MemberProcess
 PATH = "/api/v1/namespaces/default/configmaps"
 BEFORE, AFTER = 60, 60
 """Objects that are written before a member is killed, and from then on."""
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from tests.integration.apiserver.test_verbs import config_map, pod
+from tests.integration.cluster_parts import caught_up
 
 MERGE = {"content-type": "application/merge-patch+json"}
 
@@ -130,6 +131,7 @@ def test_namespaces_end_when_finalized(api: httpx.Client, namespace: str) -> Non
     path = f"/api/v1/namespaces/{namespace}"
     ending = api.delete(path).json()
     assert ending["status"]["phase"] == "Terminating"
+    caught_up(api)
     refused = api.post(f"{path}/configmaps", json=config_map("late"))
     assert refused.status_code == 403
     assert "because it is being terminated" in refused.json()["message"]

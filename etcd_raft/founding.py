@@ -80,6 +80,12 @@ async def establish(settings: Settings, storage: Storage) -> Origin:
                 "with --initial-cluster-state=existing"
             )
         identity = Identity(roster.cluster_id([m.id for m in members], settings.cluster_token), own.id)
+        for url, answer in zip(others, answers, strict=True):
+            if answer is not None and answer.cluster_id != identity.cluster_id:
+                raise FoundingError(
+                    f"the member at {url} is of cluster {answer.cluster_id:x}, but these flags found cluster "
+                    f"{identity.cluster_id:x}; give all members the same --initial-cluster and --initial-cluster-token"
+                )
         nameless = [Member(m.id, "", m.peer_urls, ()) for m in members]
         return Origin(await asyncio.to_thread(storage.create, identity, nameless))
     return await _join(settings, storage, known)

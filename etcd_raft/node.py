@@ -28,7 +28,7 @@ from etcd_raft.ports import (
     unavailable,
 )
 from etcd_raft.proposals import Proposals
-from etcd_raft.raft import Change, ChangeKind, EntryKind, Kind, Message, Ready, Role
+from etcd_raft.raft import Change, ChangeKind, EntryKind, Kind, LostEntriesError, Message, Ready, Role
 from etcd_raft.reads import ReadRounds
 from etcd_raft.replica import Replica
 from etcd_raft.roster import MemberWords, encode_words, member_id
@@ -106,7 +106,8 @@ class RaftNode:
         self._leader_lost_at = -1.0
         self._roster_version = -1
         self._failure = ""
-        self._is_removed_elsewhere = False
+        self._end: StoppedError | None = None
+        """Why this member cannot go on, once something has shown it."""
         self._strangers: dict[int, Member] = {}
         self._published_at = float("-inf")
 
@@ -143,8 +144,8 @@ class RaftNode:
 
     async def _work_for_ever(self) -> None:
         while True:
-            if self._is_removed_elsewhere:
-                raise self._removed()
+            if self._end is not None:
+                raise self._end
             self._proposals.submit()
             ready = self._replica.begin()
             if ready is None:
@@ -301,15 +302,27 @@ class RaftNode:
     def deliver(self, messages: Iterable[Message]) -> None:
         if self._failure:
             return
-        for message in messages:
-            if message.kind is Kind.PROPOSE and self.is_leader:
-                self._take_proposals(message)
-            else:
-                self._raw.step(message)
+        try:
+            for message in messages:
+                if message.kind is Kind.PROPOSE and self.is_leader:
+                    self._take_proposals(message)
+                else:
+                    self._raw.step(message)
+        except LostEntriesError as problem:
+            self._lost_entries(problem)
         if self._disk.is_busy:
             self._dispatch()  # Otherwise the work that begins in a moment sends it along with more.
         if self._proposals.has_forwarded or self._raw.has_ready():
             self._wake.set()
+
+    def _lost_entries(self, problem: LostEntriesError) -> None:
+        self._failure = "the member has lost a part of its log"
+        self._end = StoppedError(
+            f"this member has lost a part of what it promised to keep: {problem}; the disk lost it, or an old copy of "
+            "the data directory was put back. Remove the member with `etcdctl member remove` and add it anew with an "
+            "empty data directory"
+        )
+        self._wake.set()
 
     def _take_proposals(self, message: Message) -> None:
         """What other members forward waits with our own and shares its append."""
@@ -339,7 +352,7 @@ class RaftNode:
 
     def removed_elsewhere(self) -> None:
         """A peer says that this member was removed; it may never see the entry that did it."""
-        self._is_removed_elsewhere = True
+        self._end = self._removed()
         self._wake.set()
 
     # Membership

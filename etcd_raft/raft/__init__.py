@@ -5,6 +5,7 @@ Terms are those of Ongaro's thesis ("Consensus: Bridging Theory and Practice"), 
 """
 
 from etcd_raft.raft.core import Raft, RaftConfig, Role
+from etcd_raft.raft.log import LostEntriesError
 from etcd_raft.raft.membership import Change, ChangeKind, Configuration
 from etcd_raft.raft.messages import (
     Entry,
@@ -26,6 +27,7 @@ __all__ = [
     "EntryKind",
     "HardState",
     "Kind",
+    "LostEntriesError",
     "Message",
     "Raft",
     "RaftConfig",

@@ -17,6 +17,10 @@ KEPT_BYTES = 32 << 20
 """What entries that a snapshot covers may take in memory at most, however many of them are to be kept."""
 
 
+class LostEntriesError(Exception):
+    """This member has acknowledged entries that its log does not hold: its disk lost them, or it is an old copy."""
+
+
 class RaftLog:
     __slots__ = (
         "_base_term",
@@ -110,7 +114,8 @@ class RaftLog:
     def commit_to(self, index: int) -> bool:
         if index <= self.committed:
             return False
-        assert index <= self.last_index, f"commit {index} beyond the log's end {self.last_index}: the log lost entries"
+        if index > self.last_index:
+            raise LostEntriesError(f"its log ends at entry {self.last_index}, but it has acknowledged entry {index}")
         self.committed = index
         return True
 

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 PEER = peer_pb2.DESCRIPTOR.services_by_name["Peer"]
 OUTBOX_BYTES = 64 << 20
 OUTBOX_MESSAGES = 8192
+MAX_COMPLAINTS = 8
 REMOVED = "the member has been permanently removed from the cluster"
 SNAPSHOT_SECONDS = 600.0
 
@@ -174,7 +175,8 @@ class _Peer:
         self._answered_at = 0.0
         #: When the newest envelopes went out; those before are not worth remembering.
         self._sent_at: deque[tuple[int, float]] = deque(maxlen=4096)
-        self._has_complained = False
+        #: What was told since the connection was last up: each thing once.
+        self._complaints: set[str] = set()
         self._snapshots: set[asyncio.Task[None]] = set()
         self.task = spawn(self._run(), f"peer-{member:x}")
 
@@ -214,9 +216,10 @@ class _Peer:
     def _complain(self, url: str, problem: Exception) -> None:
         if isinstance(problem, RpcError) and problem.message == REMOVED:
             self._transport.listener.removed_elsewhere()
-        if not self._has_complained:
-            log.warning("the connection to member %x at %s is down: %s", self._member, url, problem)
-            self._has_complained = True
+        complaint = str(problem)
+        if complaint not in self._complaints and len(self._complaints) < MAX_COMPLAINTS:
+            log.warning("the connection to member %x at %s is down: %s", self._member, url, complaint)
+            self._complaints.add(complaint)
 
     async def _stream(self, url: str) -> None:
         channel = self.connect(url)
@@ -235,7 +238,7 @@ class _Peer:
                     self._measure(receipt.sequence)
                     if not self.is_connected:
                         self.is_connected = True
-                        self._has_complained = False
+                        self._complaints.clear()
                         log.info("connected to member %x at %s", self._member, url)
         except TimeoutError:
             raise OSError(f"no answer for {self._transport.silence_seconds:g} seconds") from None

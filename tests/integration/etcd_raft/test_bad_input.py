@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.etcd_raft.processes import MemberProcess
+from tests.integration.etcd_raft.processes import MemberProcess, until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -33,6 +33,10 @@ async def a_life(member: MemberProcess, *puts: str) -> None:
     for key in puts:
         member.etcdctl("put", key, "1")
     member.kill()
+
+
+async def told(member: MemberProcess, words: str) -> None:
+    await until(lambda: words in member.log, f"{member.name} says {words!r}")
 
 
 def test_flags_that_do_not_fit_are_named(tmp_path: Path) -> None:
@@ -76,6 +80,40 @@ async def test_the_log_of_another_member_is_refused(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "other", tmp_path / "a")
     said = refusal(member)
     assert f"(other) at {other.peer_url}, not to a at {member.peer_url}" in said
+
+
+async def test_founders_that_do_not_agree_are_told_of_both_clusters(tmp_path: Path) -> None:
+    first = MemberProcess.make("a", tmp_path, None, "--initial-cluster-token=one")
+    member = MemberProcess.make("b", tmp_path, None, "--initial-cluster-token=two")
+    cluster = f"a={first.peer_url},b={member.peer_url}"
+    first.start(cluster)
+    try:
+        await told(first, "waiting for a leader")
+        said = refusal(member, cluster)
+        assert f"the member at {first.peer_url} is of cluster " in said
+        assert "the same --initial-cluster and --initial-cluster-token" in said
+    finally:
+        first.end()
+
+
+async def test_members_of_two_clusters_do_not_mix(tmp_path: Path) -> None:
+    """As after a backup that was restored on one machine only: both say why they wait, and serve nobody."""
+    first = MemberProcess.make("a", tmp_path, None, "--initial-cluster-token=one")
+    member = MemberProcess.make("b", tmp_path, None, "--initial-cluster-token=two")
+    cluster = f"a={first.peer_url},b={member.peer_url}"
+    try:
+        for founder in (first, member):  # Neither meets the other until both folders exist.
+            founder.start(cluster)
+            await told(founder, "waiting for a leader")
+            founder.kill()
+        for founder in (first, member):
+            founder.start(cluster)
+        for founder in (first, member):
+            await told(founder, "cluster ID mismatch: this member is of cluster")
+            assert founder.health()["health"] != "true"
+    finally:
+        first.end()
+        member.end()
 
 
 async def test_a_member_that_was_not_added_is_told_the_command(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from copy import deepcopy
 from functools import partial
 
 import pytest
@@ -186,6 +187,30 @@ async def test_a_member_is_added_as_learner_promoted_and_removed() -> None:
         with pytest.raises(Refusal, match="member not found") as caught:
             await leader.remove_member(learner.id)
         assert caught.value.code == 5
+
+
+async def test_a_member_on_an_old_copy_of_its_folder_stops_with_a_sentence() -> None:
+    """Its leader knows how far it had come, and would never send again what is missing."""
+    async with Crew(3) as crew:
+        old = crew.follower().member_id
+        await crew.stop(old)
+        copy = deepcopy(crew.disks[old])
+        crew.start(old)
+        await crew.pass_time(0.5)
+        for _ in range(5):
+            asking = asyncio.ensure_future(crew.leader.propose(b"more"))
+            await crew.pass_time(0.3)
+            await asking
+        await crew.stop(old)
+        crew.disks[old] = copy
+        node = crew.start(old)
+        await crew.pass_time(1.0)
+        with pytest.raises(StoppedError, match="an old copy of the data directory was put back") as caught:
+            await crew.tasks[old]
+        assert "member remove" in str(caught.value)
+        assert node.status().has_failed
+        with pytest.raises(Refusal, match="lost a part of its log"):
+            await node.propose(b"x")
 
 
 async def test_a_removed_member_stops_with_a_sentence() -> None:

@@ -111,11 +111,9 @@ class Pair:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - the other side gives no sign
+            await asyncio.sleep(0.01)
 
 
 def heartbeat(commit: int) -> Message:

@@ -56,12 +56,10 @@ async def test_mirrors_follow_the_files(tmp_path: Path) -> None:
         return [from_object(body) for path, body in api.objects.items() if "/pods/" in path]
 
     async def until(condition: Callable[[], bool]) -> None:
-        for _ in range(200):
-            if condition():
-                return
-            static.mirrors_changed()
-            await asyncio.sleep(0.005)
-        raise AssertionError(api.objects)
+        async with asyncio.timeout(30):
+            while not condition():
+                static.mirrors_changed()
+                await asyncio.sleep(0.005)
 
     static = StaticPods(
         folder=tmp_path,

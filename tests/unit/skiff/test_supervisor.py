@@ -38,7 +38,7 @@ def supervisor(layout: Layout, *processes: Process) -> Supervisor:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - other processes are waited for
             await asyncio.sleep(0.02)
 

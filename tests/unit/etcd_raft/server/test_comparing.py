@@ -87,7 +87,7 @@ async def test_a_member_that_differs_is_named_and_the_cluster_stops(pair: Pair) 
     await pair.nodes[0].propose(put(b"k", b"right"))
     await pair.nodes[1].propose(put(b"k", b"wrong"))
     watching = asyncio.ensure_future(watch.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not pair.nodes[0].store.alarms:
             pair.clock.advance(10.0)
             await asyncio.sleep(0.001)

@@ -53,7 +53,7 @@ async def campaign(channel: Http2Channel, value: bytes, lease: int = 0) -> Any:
 async def waiting(channel: Http2Channel, prefix: bytes, count: int) -> None:
     """Until so many contenders have written their keys."""
     request = rpc_pb2.RangeRequest(key=prefix, range_end=prefix + b"\xff", count_only=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await channel.unary(KV, "Range", request)).count != count:
             pass
 

@@ -1,15 +1,15 @@
 """A pod's resource request as whole numbers, the way the scheduler counts it.
 
-The request is the larger of what the containers run with and what any init step needs, sidecars (restartable init
-containers) counted from the step in which they start, plus the pod's overhead (KEP-753). CPU counts in milli-cores, all
-else in whole units. Containers that name no request weigh 100 m and 200 MB in scores, so that they spread as well.
+What is added to what, `apimachinery.podspec.resources` says. CPU counts in milli-cores, all else in whole units.
+Containers that name no request weigh 100 m and 200 MB in scores, so that they spread as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 
+from apimachinery.podspec.resources import add, is_pod_level, together
 from apimachinery.quantity import Quantity
 from scheduler.views import Container, Pod, Requests
 
@@ -29,7 +29,7 @@ def counted(requests: Requests) -> dict[str, int]:
 
 
 def of_pod(pod: Pod) -> dict[str, int]:
-    return combine(pod, [counted(c.resources.requests) for c in pod.spec.containers], counted)
+    return combine(pod, counted)
 
 
 def of_pod_for_scores(pod: Pod) -> dict[str, int]:
@@ -38,37 +38,20 @@ def of_pod_for_scores(pod: Pod) -> dict[str, int]:
     def weigh(requests: Requests) -> dict[str, int]:
         return {"cpu": UNNAMED_MILLI_CPU, "memory": UNNAMED_MEMORY, **counted(requests)}
 
-    return combine(pod, [weigh(c.resources.requests) for c in pod.spec.containers], weigh)
+    return combine(pod, weigh)
 
 
-def combine(pod: Pod, running: Iterable[Mapping[str, int]], weigh: object) -> dict[str, int]:
-    assert callable(weigh)
-    total: dict[str, int] = {}
-    for part in running:
-        add(total, part)
-    sidecars: dict[str, int] = {}
-    peak: dict[str, int] = {}
-    for container in pod.spec.initContainers:
-        need: dict[str, int] = dict(weigh(container.resources.requests))
-        add(need, sidecars)
-        if is_sidecar(container):
-            sidecars = need
-        larger(peak, need)
-    add(total, sidecars)
-    larger(total, peak)
-    add(total, counted(pod.spec.overhead))
+def combine(pod: Pod, weigh: Callable[[Requests], dict[str, int]]) -> dict[str, int]:
+    spec = pod.spec
+    steps = [(weigh(c.resources.requests), is_sidecar(c)) for c in spec.initContainers]
+    total = together([weigh(c.resources.requests) for c in spec.containers], steps)
+    if spec.resources is not None:
+        whole = counted(spec.resources.requests)
+        total.update((name, amount) for name, amount in whole.items() if is_pod_level(name))
+    if spec.overhead:
+        add(total, counted(spec.overhead))
     return total
 
 
 def is_sidecar(container: Container) -> bool:
     return container.restartPolicy == "Always"
-
-
-def add(total: dict[str, int], part: Mapping[str, int]) -> None:
-    for name, amount in part.items():
-        total[name] = total.get(name, 0) + amount
-
-
-def larger(total: dict[str, int], part: Mapping[str, int]) -> None:
-    for name, amount in part.items():
-        total[name] = max(total.get(name, 0), amount)

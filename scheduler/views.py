@@ -133,6 +133,7 @@ class PodSpec(Struct, frozen=True):
     tolerations: list[Toleration] = field(default_factory=list)
     containers: list[Container] = field(default_factory=list)
     initContainers: list[Container] = field(default_factory=list)
+    resources: Resources | None = None
     overhead: Requests = field(default_factory=dict)
     hostNetwork: bool = False
     schedulingGates: list[SchedulingGate] = field(default_factory=list)

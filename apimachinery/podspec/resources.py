@@ -1,19 +1,22 @@
 """What a pod asks for in all: containers, init steps, sidecars, pod-level amounts and overhead (KEP-753, KEP-2837).
 
 An init container needs its own amounts beside those of the sidecars (restartable init containers) started before it;
-the pod needs the larger of its dearest init step and its running containers with all sidecars.
+the pod needs the larger of its dearest init step and its running containers with all sidecars. `together` does this in
+whatever numbers amounts are held: quotas, the scheduler and the kubelet all count with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from apimachinery.quantity import Quantity
 
 Obj = dict[str, Any]
 Amounts = dict[str, Quantity]
+Number = TypeVar("Number", Quantity, Fraction, int)
 
 
 @lru_cache(maxsize=8192)
@@ -26,17 +29,37 @@ def amounts(table: Mapping[str, Any] | None) -> Amounts:
     return {name: _parse(str(amount)) for name, amount in table.items()} if table else {}
 
 
-def add(total: Amounts, part: Mapping[str, Quantity]) -> None:
+def add(total: dict[str, Number], part: Mapping[str, Number]) -> None:
     for name, amount in part.items():
         known = total.get(name)
         total[name] = amount if known is None else known + amount
 
 
-def larger(total: Amounts, part: Mapping[str, Quantity]) -> None:
+def larger(total: dict[str, Number], part: Mapping[str, Number]) -> None:
     for name, amount in part.items():
         known = total.get(name)
         if known is None or amount > known:
             total[name] = amount
+
+
+def together(
+    running: Iterable[Mapping[str, Number]], steps: Iterable[tuple[Mapping[str, Number], bool]]
+) -> dict[str, Number]:
+    """What containers need at the dearest moment. `steps`: of init containers in order, and which are sidecars."""
+    total: dict[str, Number] = {}
+    for part in running:
+        add(total, part)
+    sidecars: dict[str, Number] = {}
+    peak: dict[str, Number] = {}
+    for part, stays in steps:
+        moment = dict(sidecars)
+        add(moment, part)
+        larger(peak, moment)
+        if stays:
+            sidecars = moment
+    add(total, sidecars)
+    larger(total, peak)
+    return total
 
 
 def is_sidecar(container: Mapping[str, Any]) -> bool:
@@ -65,23 +88,8 @@ def of_containers(spec: Mapping[str, Any], field: str, reader: Callable[[Obj], A
         return amounts((container.get("resources") or {}).get(field))
 
     read = reader or spec_reader
-    total: Amounts = {}
-    for container in spec.get("containers") or ():
-        add(total, read(container))
-    sidecars: Amounts = {}
-    peak: Amounts = {}
-    for container in spec.get("initContainers") or ():
-        need = read(container)
-        if is_sidecar(container):
-            add(total, need)
-            add(sidecars, need)
-            need = sidecars
-        else:
-            need = dict(need)
-            add(need, sidecars)
-        larger(peak, need)
-    larger(total, peak)
-    return total
+    steps = [(read(container), is_sidecar(container)) for container in spec.get("initContainers") or ()]
+    return together([read(container) for container in spec.get("containers") or ()], steps)
 
 
 def _effective(pod: Mapping[str, Any], field: str, *, use_status: bool, with_overhead: bool) -> Amounts:

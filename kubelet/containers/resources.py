@@ -1,11 +1,12 @@
 """QoS, CPU shares and quotas, memory limits, OOM scores: the arithmetic between requests/limits and the kernel."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from apimachinery.podspec.resources import together
 from kubelet.containers.amounts import exact, millis, of, whole
-from kubelet.pod import Amount, Container, Pod
+from kubelet.pod import Amount, Container, Pod, Resources
 from skiff_pb.cri import runtime_pb2 as cri
 
 MIN_SHARES = 2
@@ -95,24 +96,30 @@ class PodCgroup:
 
 
 def pod_cgroup(pod: Pod, pids_limit: int | None = None) -> PodCgroup:
-    """Requests add up; a limit counts only when every container has one, else the pod is unlimited."""
-    plain = pod.spec.containers
-    sidecars = [c for c in pod.spec.init_containers or () if c.is_sidecar]
-    steps = [c for c in pod.spec.init_containers or () if not c.is_sidecar]
-    together = [*plain, *sidecars]
+    """A limit counts only if the pod has one or every container does, else the pod is unlimited."""
+    spec = pod.spec
+    steps = spec.init_containers or ()
 
-    def total(table: str, resource: str, convert: str) -> int | None:
-        amounts = [of(getattr(c.resources, table), resource) for c in [*together, *steps]]
-        if table == "limits" and any(a is None for a in amounts):
+    def total(table: str, resource: str, number: Callable[[Amount], int]) -> int | None:
+        def named(owner: Resources | None) -> Amount | None:
+            return None if owner is None else of(getattr(owner, table), resource)
+
+        def counted(container: Container) -> dict[str, int]:
+            return {resource: number(named(container.resources) or 0)}
+
+        whole_pod = named(spec.resources)
+        if whole_pod is not None:
+            found = number(whole_pod)
+        elif table == "limits" and any(named(c.resources) is None for c in (*spec.containers, *steps)):
             return None
-        number = millis if convert == "millis" else whole
-        along = sum(number(of(getattr(c.resources, table), resource) or 0) for c in together)
-        alone = max((number(of(getattr(c.resources, table), resource) or 0) for c in steps), default=0)
-        return max(along, alone) + number(of(pod.spec.overhead, resource) or 0)
+        else:
+            sums = together([counted(c) for c in spec.containers], [(counted(c), c.is_sidecar) for c in steps])
+            found = sums.get(resource, 0)
+        return found + number(of(spec.overhead, resource) or 0)
 
     qos = qos_class(pod)
-    requested = total("requests", "cpu", "millis") or 0
-    limit = total("limits", "cpu", "millis")
-    memory = total("limits", "memory", "whole")
+    requested = total("requests", "cpu", millis) or 0
+    limit = total("limits", "cpu", millis)
+    memory = total("limits", "memory", whole)
     shares = MIN_SHARES if qos == "BestEffort" else cpu_shares(requested or limit or 0)
     return PodCgroup(shares, cpu_quota(limit) if limit else None, memory or None, pids_limit)

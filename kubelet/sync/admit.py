@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from apimachinery.placement import NodeSelector, Taint, node_matches, tolerates
+from apimachinery.podspec.resources import add, together
 from kubelet.containers.amounts import ceil_div, exact
 from kubelet.pod import Amount, Pod, Port
 
@@ -51,38 +52,18 @@ def admit(pod: Pod, others: Iterable[Pod], node: NodeOffer) -> Refusal | None:
 
 def pod_requests(pod: Pod) -> dict[str, Fraction]:
     """What the pod takes from the node: containers and sidecars together, or the largest init step, plus overhead."""
-    together: dict[str, Fraction] = {}
-    sidecars: dict[str, Fraction] = {}
-    peak: dict[str, Fraction] = {}
-    for container in pod.spec.init_containers or ():
-        amounts = _requested(container.resources.requests, container.resources.limits)
-        if container.is_sidecar:
-            _add(sidecars, amounts)
-            moment = dict(sidecars)
-        else:
-            moment = dict(sidecars)
-            _add(moment, amounts)
-        for name, amount in moment.items():
-            peak[name] = max(peak.get(name, Fraction(0)), amount)
-    for container in pod.spec.containers:
-        _add(together, _requested(container.resources.requests, container.resources.limits))
-    _add(together, sidecars)
-    for name, amount in peak.items():
-        together[name] = max(together.get(name, Fraction(0)), amount)
-    if pod.spec.resources is not None:
-        together.update(_requested(pod.spec.resources.requests, pod.spec.resources.limits))
-    _add(together, {name: exact(amount) for name, amount in (pod.spec.overhead or {}).items()})
-    return together
+    spec = pod.spec
+    steps = [(_counted(c.resources.requests), c.is_sidecar) for c in spec.init_containers or ()]
+    total = together([_counted(c.resources.requests) for c in spec.containers], steps)
+    if spec.resources is not None:
+        total.update(_counted(spec.resources.requests))
+    add(total, _counted(spec.overhead))
+    return total
 
 
-def _requested(requests: Mapping[str, Amount] | None, limits: Mapping[str, Amount] | None) -> dict[str, Fraction]:
-    del limits  # The server has copied limits into requests where requests were missing.
+def _counted(requests: Mapping[str, Amount] | None) -> dict[str, Fraction]:
+    """The server has copied limits into requests where requests were missing."""
     return {name: exact(amount) for name, amount in (requests or {}).items()}
-
-
-def _add(total: dict[str, Fraction], more: Mapping[str, Fraction]) -> None:
-    for name, amount in more.items():
-        total[name] = total.get(name, Fraction(0)) + amount
 
 
 def _resources(pod: Pod, others: Iterable[Pod], node: NodeOffer) -> Refusal | None:
@@ -90,7 +71,7 @@ def _resources(pod: Pod, others: Iterable[Pod], node: NodeOffer) -> Refusal | No
     count = 0
     for other in others:
         count += 1
-        _add(used, pod_requests(other))
+        add(used, pod_requests(other))
     capacity = int(exact(node.allocatable.get("pods", 110)))
     if count + 1 > capacity:
         return _insufficient("pods", Fraction(1), Fraction(count), Fraction(capacity))

@@ -125,3 +125,9 @@ def test_ports() -> None:
     assert ports.target_port(spec, "web", "TCP") == 80
     assert ports.target_port(spec, "web", "UDP") is None
     assert ports.target_port(spec, 9, "UDP") == 9
+
+
+def test_init_steps_need_their_own_beside_the_sidecars_before_them() -> None:
+    steps = [({"cpu": 1}, True), ({"cpu": 5}, False), ({"cpu": 2}, True), ({"cpu": 1}, False)]
+    assert resources.together([{"cpu": 1, "memory": 7}], steps) == {"cpu": 6, "memory": 7}
+    assert resources.together([{"cpu": 4}], steps) == {"cpu": 7}

@@ -146,8 +146,12 @@ class Kubectl:
         return [pod for pod in items if "deletionTimestamp" not in pod["metadata"]]
 
 
-def eventually(condition: Callable[[], Any], what: str, seconds: float = 60, pause: float = 0.25) -> Any:
-    """The first true answer of `condition`; what it raises counts as not yet."""
+def eventually(condition: Callable[[], Any], what: str, seconds: float = 90, pause: float = 0.25) -> Any:
+    """The first true answer of `condition`; what it raises counts as not yet.
+
+    What takes a second on an idle machine may take half a minute on a slow one full of other work: less than the
+    default needs a reason.
+    """
     end = time.monotonic() + seconds
     last: object = None
     while time.monotonic() < end:

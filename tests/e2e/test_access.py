@@ -28,7 +28,7 @@ def plain(cluster: Cluster, kubectl: Kubectl, *headers: str) -> tuple[int, str]:
 
 
 def test_the_classic_recipe_lists_the_paths_of_the_api(kubectl: Kubectl) -> None:
-    code, body = eventually(lambda: follow_recipe(kubectl), "the token's Secret is filled", 20)
+    code, body = eventually(lambda: follow_recipe(kubectl), "the token's Secret is filled")
     assert code == 200
     assert {"/api", "/apis/apps/v1", "/version"} <= set(json.loads(body)["paths"])
 

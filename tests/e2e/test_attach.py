@@ -100,6 +100,6 @@ def test_a_demanding_pod(newest: Kubectl, namespace: str) -> None:
     assert sh("confined", "touch /memory/x && ls /memory") == "x\n"
     assert sh("confined", "touch /x 2>/dev/null || echo refused") == "refused\n"
     assert sh("confined", "cat /proc/sys/net/ipv4/ip_local_port_range").split() == ["20000", "30000"]
-    assert "httpd" in sh("confined", "ps")
-    answer = newest.cluster.run("wget", "-qO-", "-T", "5", "http://10.89.77.1:31080/cgi-bin/hostname")
-    assert answer.stdout == "demanding\n"
+    eventually(lambda: "httpd" in sh("confined", "ps"), "the other container's process is seen")
+    page = ("wget", "-qO-", "-T", "5", "http://10.89.77.1:31080/cgi-bin/hostname")
+    eventually(lambda: newest.cluster.run(*page).stdout == "demanding\n", "the page at the host's port")

@@ -9,7 +9,7 @@ from tests.e2e.test_healing import SERVICES
 
 
 def test_status_names_every_service_and_the_next_certificate_to_end(cluster: Cluster) -> None:
-    shown = eventually(lambda: cluster.skiff("status").stdout, "all services are ready", 30)
+    shown = eventually(lambda: cluster.skiff("status").stdout, "all services are ready")
     assert [line.split()[0] for line in shown.splitlines()[1 : len(SERVICES) + 1]] == [
         "etcd",
         "apiserver",

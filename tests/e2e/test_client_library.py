@@ -15,7 +15,7 @@ namespace = sys.argv[2]
 core, apps = client.CoreV1Api(), client.AppsV1Api()
 core.create_namespace({"metadata": {"name": namespace}})
 import time
-for _ in range(100):
+for _ in range(600):
     if any(a.metadata.name == "default" for a in core.list_namespaced_service_account(namespace).items):
         break
     time.sleep(0.1)

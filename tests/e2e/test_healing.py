@@ -49,7 +49,7 @@ def web(replicas: int) -> str:
 @pytest.fixture
 def application(newest: Kubectl, namespace: str) -> str:
     newest("apply", "-n", namespace, "-f", "-", input=web(2))
-    newest("rollout", "status", "-n", namespace, "deployment/web", "--timeout=60s")
+    newest("rollout", "status", "-n", namespace, "deployment/web", "--timeout=90s")
     return namespace
 
 
@@ -114,5 +114,5 @@ def test_the_cluster_returns_after_down_and_up(cluster: Cluster, newest: Kubectl
     assert cluster.skiff("status", check=False).returncode != 0
     cluster.up()
     eventually(lambda: len(ready_pods(newest, application)) == 2, "the application is back", 120)
-    eventually(lambda: len(addresses(newest, application)) == 2, "and reachable", 60)
+    eventually(lambda: len(addresses(newest, application)) == 2, "and reachable")
     assert {pod["metadata"]["name"] for pod in newest.pods(application, "app=web")} == before

@@ -6,7 +6,6 @@ import os
 import pty
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,7 @@ def test_an_application_is_reached_by_name_by_address_and_by_node_port(kubectl: 
     names = {f"hello from {pod['metadata']['name']}" for pod in pods}
     first = pods[0]["metadata"]["name"]
     url = f"http://hello.{hello}.svc.cluster.local"
-    eventually(lambda: answers(kubectl, hello, first, url, 30) == names, "all three answer", 10)
+    eventually(lambda: answers(kubectl, hello, first, url, 30) == names, "all three answer")
     assert answers(kubectl, hello, first, "http://hello", 3) <= names
     service = kubectl.json("get", "service", "hello", "-n", hello)
     assert answers(kubectl, hello, first, f"http://{service['spec']['clusterIP']}", 3) <= names
@@ -47,7 +46,7 @@ def test_an_application_is_reached_by_name_by_address_and_by_node_port(kubectl: 
 def test_logs_exec_and_copy(kubectl: Kubectl, hello: str, tmp_path: Path) -> None:
     pod = kubectl.pods(hello, "app=hello")[0]["metadata"]["name"]
     kubectl("exec", "-n", hello, pod, "--", "sh", "-c", "echo first > /proc/1/fd/1; echo second > /proc/1/fd/1")
-    eventually(lambda: "second" in kubectl("logs", "-n", hello, pod).stdout, "the log shows what was written", 10)
+    eventually(lambda: "second" in kubectl("logs", "-n", hello, pod).stdout, "the log shows what was written")
     assert kubectl("logs", "-n", hello, pod, "--tail=1").stdout == "second\n"
     failing = kubectl("exec", "-n", hello, pod, "--", "sh", "-c", "echo out; echo err >&2; exit 3", check=False)
     assert (failing.stdout, failing.returncode) == ("out\n", 3)
@@ -79,9 +78,9 @@ def test_a_terminal(kubectl: Kubectl, hello: str) -> None:
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    eventually(lambda: b"#" in seen, "a prompt", 20)
+    eventually(lambda: b"#" in seen, "a prompt")
     os.write(controller, b"tty && echo $((6*7))\n")
-    eventually(lambda: b"/dev/pts/" in seen and b"42" in seen, "the answer on the terminal", 20)
+    eventually(lambda: b"/dev/pts/" in seen and b"42" in seen, "the answer on the terminal")
     os.write(controller, b"exit 5\n")
     assert child.wait(20) == 5
     os.close(controller)
@@ -106,7 +105,7 @@ def test_port_forward(kubectl: Kubectl, hello: str) -> None:
 
 def test_scale_update_and_undo(kubectl: Kubectl, hello: str) -> None:
     kubectl("scale", "-n", hello, "deployment/hello", "--replicas=5")
-    kubectl("rollout", "status", "-n", hello, "deployment/hello", "--timeout=60s")
+    kubectl("rollout", "status", "-n", hello, "deployment/hello", "--timeout=90s")
     assert len(kubectl.pods(hello, "app=hello")) == 5
     kubectl("scale", "-n", hello, "deployment/hello", "--replicas=2")
     eventually(lambda: len(kubectl.pods(hello, "app=hello")) == 2, "two pods are left")
@@ -124,9 +123,13 @@ def test_scale_update_and_undo(kubectl: Kubectl, hello: str) -> None:
 
 def test_describe_get_and_watch(kubectl: Kubectl, hello: str) -> None:
     pod = kubectl.pods(hello, "app=hello")[0]["metadata"]["name"]
-    described = kubectl("describe", "pod", "-n", hello, pod).stdout
-    for part in ("Controlled By:  ReplicaSet/hello-", "Successfully assigned", " Started ", "QoS Class:"):
-        assert part in described
+    parts = ("Controlled By:  ReplicaSet/hello-", "Successfully assigned", " Started ", "QoS Class:")
+
+    def described() -> bool:
+        text = kubectl("describe", "pod", "-n", hello, pod).stdout
+        return all(part in text for part in parts)
+
+    eventually(described, "the description with its events, which come after what they tell")
     assert "MinimumReplicasAvailable" in kubectl("describe", "deployment", "-n", hello, "hello").stdout
     assert "hello" in kubectl("describe", "node", "e2e").stdout
     wide = kubectl("get", "pods", "-n", hello, "-o", "wide").stdout.splitlines()
@@ -136,7 +139,7 @@ def test_describe_get_and_watch(kubectl: Kubectl, hello: str) -> None:
     assert watcher.stdout is not None
     reader = threading.Thread(target=lambda: lines.extend(watcher.stdout or ()), daemon=True)
     reader.start()
-    time.sleep(1)
+    eventually(lambda: len(lines) >= 4, "a head and three pods")
     kubectl("delete", "pod", "-n", hello, pod, "--wait=false")
     try:
         eventually(lambda: any("DELETED" in line and pod in line for line in lines), "the watch shows the end")
@@ -147,7 +150,7 @@ def test_describe_get_and_watch(kubectl: Kubectl, hello: str) -> None:
 
 
 def test_delete_takes_everything_along(kubectl: Kubectl, hello: str) -> None:
-    kubectl("delete", "deployment,service,configmap", "-n", hello, "hello", "--timeout=60s")
+    kubectl("delete", "deployment,service,configmap", "-n", hello, "hello", "--timeout=90s")
 
     def left() -> bool:
         return not kubectl.json("get", "pods,replicasets,endpoints,endpointslices", "-n", hello)["items"]
@@ -177,7 +180,7 @@ def test_the_page_follows_its_config_map(newest: Kubectl, namespace: str) -> Non
         },
     }
     newest("apply", "-f", "-", input=yaml.safe_dump(body))
-    newest("wait", "-n", namespace, "pod/reader", "--for=condition=Ready", "--timeout=60s")
+    newest("wait", "-n", namespace, "pod/reader", "--for=condition=Ready", "--timeout=90s")
     newest("patch", "configmap", "page", "-n", namespace, "-p", '{"data":{"text":"new"}}')
 
     def shown() -> bool:

@@ -190,10 +190,9 @@ def test_pods_of_both_nodes_reach_each_other_and_the_services(newest: Kubectl, w
         eventually(
             partial(_answered_by, newest, namespace, pod, url, name),
             f"an answer of Service {service} by its address",
-            15,
         )
         full = f"http://{service}.{namespace}.svc.cluster.local"
-        assert answers(newest, namespace, pod, full, 2) == {name}
+        eventually(partial(_answered_by, newest, namespace, pod, full, name), f"an answer of Service {service} by name")
 
 
 def test_the_address_of_the_sender_survives_the_way_to_another_node(
@@ -206,9 +205,9 @@ def test_the_address_of_the_sender_survives_the_way_to_another_node(
     listener = newest.popen(
         "exec", "-n", namespace, there["metadata"]["name"], "--", "sh", "-c", listen, stdout=-1, stderr=-1
     )
-    ask = f"for i in 1 2 3 4 5; do nc -w 2 {there['status']['podIP']} 9000 </dev/null && break; sleep 0.5; done"
+    ask = f"for i in $(seq 100); do nc -w 2 {there['status']['podIP']} 9000 </dev/null && break; sleep 0.5; done"
     heard = newest("exec", "-n", namespace, here["metadata"]["name"], "--", "sh", "-c", ask, check=False).stdout
-    listener.communicate(timeout=20)
+    listener.communicate(timeout=90)
     assert here["status"]["podIP"] in heard, heard
 
 
@@ -217,7 +216,7 @@ def test_logs_and_exec_reach_the_worker_over_verified_tls(newest: Kubectl, worke
         "run", "speaker", "-n", namespace, f"--image={IMAGE}", "--restart=Never", "--overrides",
         f'{{"spec":{{"nodeName":"{worker.name}"}}}}', "--", "sh", "-c", "echo spoken; sleep 600",
     )  # fmt: skip
-    eventually(lambda: newest("logs", "-n", namespace, "speaker").stdout == "spoken\n", "its log", 30)
+    eventually(lambda: newest("logs", "-n", namespace, "speaker").stdout == "spoken\n", "its log")
     assert newest("exec", "-n", namespace, "speaker", "--", "hostname").stdout == "speaker\n"
     newest("delete", "pod", "-n", namespace, "speaker", "--grace-period=1")
 
@@ -228,13 +227,13 @@ def test_pods_of_a_lost_worker_come_back_elsewhere_and_it_rejoins_without_a_toke
     first = deploy(newest, namespace, server("web", replicas=4), "web", 4)
     assert {pod["spec"]["nodeName"] for pod in first} == {"e2e", worker.name}
     worker.lose_power()
-    eventually(lambda: not node_is_ready(newest, worker.name), "NotReady", 70)
+    eventually(lambda: not node_is_ready(newest, worker.name), "NotReady")
 
     def healed() -> bool:
         pods = newest.pods(namespace, "app=web")
         return [p["spec"]["nodeName"] for p in pods if is_ready(p)] == ["e2e"] * 4
 
-    eventually(healed, "four ready pods on the node that is left", 30)
+    eventually(healed, "four ready pods on the node that is left")
     client = newest.pods(namespace, "app=web")[0]["metadata"]["name"]
     names = {pod["metadata"]["name"] for pod in newest.pods(namespace, "app=web")}
     assert answers(newest, namespace, client, f"http://web.{namespace}", 20) <= names
@@ -245,4 +244,4 @@ def test_pods_of_a_lost_worker_come_back_elsewhere_and_it_rejoins_without_a_toke
         pods = newest.json("get", "pods", "-n", namespace, "-l", "app=web")["items"]
         return len(pods) == 4
 
-    eventually(cleared, "the end of the pods that the worker had", 40)
+    eventually(cleared, "the end of the pods that the worker had")

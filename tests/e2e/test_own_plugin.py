@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from tests.e2e.cluster import NODE_IP, Cluster, Kubectl, eventually, is_ready, k
 def other() -> Iterator[Cluster]:
     need(shutil.which("containerd") is not None, "containerd is missing; `make setup` installs it")
     folder = Path(tempfile.mkdtemp(prefix="skiff-", dir="/var/lib"))
-    made = Cluster(folder / "s", namespace="skiff-own")
+    made = Cluster(folder / "s", namespace=os.environ.get("SKIFF_E2E_NAMESPACE", "skiff") + "-own")
     made.make_network()
     try:
         made.skiff("up", f"--node-ip={NODE_IP}", "--node-name=own", "--no-kubeconfig", "--container-runtime=containerd")
@@ -38,5 +39,6 @@ def test_a_pod_on_containerds_own_plugin(other: Cluster) -> None:
     eventually(lambda: is_ready(kubectl.pods("default", "app=one")[0]), "the pod is Ready")
     assert kubectl("exec", "one", "--", "hostname").stdout == "one\n"
     address = kubectl.pods("default", "app=one")[0]["status"]["podIP"]
-    assert "one" in other.run("wget", "-qO-", f"http://{address}:8080/cgi-bin/hostname").stdout
+    page = f"http://{address}:8080/cgi-bin/hostname"
+    eventually(lambda: "one" in other.run("wget", "-qO-", page).stdout, "its page")  # Ready without a probe: it runs.
     kubectl("delete", "pod", "one")

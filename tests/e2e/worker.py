@@ -81,7 +81,7 @@ class Worker:
         for pid in (supervisor, *(p["pid"] for p in noted["processes"]), *self._containers()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not self._containers(), "the end of the worker's containers", 20)
+        eventually(lambda: not self._containers(), "the end of the worker's containers")
 
     def _containers(self) -> list[int]:
         """Every process whose network is the worker's or that one of its containerd shims has started."""

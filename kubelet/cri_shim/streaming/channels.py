@@ -11,8 +11,9 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from kubelet.cri_shim.streaming.pipes import WebSocketPipe
 from kubelet.cri_shim.streaming.spdy_session import SpdySession, SpdyStream
@@ -49,7 +50,7 @@ class CommandChannels:
     resizes: asyncio.Queue[tuple[int, int]]
     disconnected: asyncio.Event
     finish: Callable[[bytes], Awaitable[None]]
-    tasks: list[Awaitable[None]] = field(default_factory=list)
+    tasks: list[Coroutine[Any, Any, None]] = field(default_factory=list)
 
 
 def status_bytes(exit_code: int, failure: str | None, version: str) -> bytes:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -18,6 +19,23 @@ from websockets.typing import Subprotocol
 READ_SIZE = 64 << 10
 MAX_MESSAGE = 16 << 20
 PROTOCOL_HEADER = "Sec-WebSocket-Protocol"
+LINGER_SECONDS = 5.0
+
+
+async def part(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """End a connection whose other side may still be sending, as a client does whose command ended before its input.
+
+    To close a socket with unread input resets the connection, and the other side loses what it has not read yet: the
+    status of the command. So our direction ends first, and what still comes is read away until the other's ends too.
+    """
+    try:
+        with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+            writer.write_eof()
+            async with asyncio.timeout(LINGER_SECONDS):
+                while await reader.read(READ_SIZE):
+                    pass
+    finally:
+        writer.close()
 
 
 class BytePipe(Protocol):
@@ -26,7 +44,8 @@ class BytePipe(Protocol):
 
     async def send(self, data: bytes) -> None: ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Nothing more is sent. The connection itself is ended by whoever accepted it, with `part`."""
 
 
 class ConnectionPipe:
@@ -46,7 +65,7 @@ class ConnectionPipe:
         await self._writer.drain()
 
     async def close(self) -> None:
-        self._writer.close()
+        self._writer.write_eof()
 
 
 class WebSocketPipe:
@@ -124,9 +143,9 @@ class WebSocketPipe:
         try:
             self._protocol.send_close(1000)
             await self._flush()
-        except (WebSocketException, ConnectionError):
+            self._writer.write_eof()
+        except (WebSocketException, OSError):
             pass
-        self._writer.close()
 
     async def _flush(self) -> None:
         for data in self._protocol.data_to_send():

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,7 +28,7 @@ from kubelet.cri_shim.streaming.channels import (
     spdy_channels,
     status_bytes,
 )
-from kubelet.cri_shim.streaming.pipes import BytePipe, ConnectionPipe, WebSocketPipe
+from kubelet.cri_shim.streaming.pipes import BytePipe, ConnectionPipe, WebSocketPipe, part
 from kubelet.cri_shim.streaming.spdy_session import SpdySession
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class StreamingServer:
         except (ConnectionError, TimeoutError, WebSocketException) as error:
             logger.debug("a streaming connection ended: %s", error)
         finally:
-            writer.close()
+            await part(reader, writer)
 
     async def _serve_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(30):
@@ -186,7 +186,7 @@ class StreamingServer:
     async def _command(self, ticket: Ticket, channels: CommandChannels, version: str) -> None:
         """Run the process beside the loops that feed its channels, then tell the client how it ended."""
         async with task_group() as group:
-            feeding = [group.create_task(_as_coroutine(task)) for task in channels.tasks]
+            feeding = [group.create_task(task) for task in channels.tasks]
             exit_code, failure = 0, None
             try:
                 run = self._backend.exec if ticket.kind == "exec" else self._backend.attach
@@ -198,10 +198,6 @@ class StreamingServer:
                 await channels.finish(status_bytes(exit_code, failure, version))
             for task in feeding:
                 task.cancel()
-
-
-async def _as_coroutine(task: Awaitable[None]) -> None:
-    await task
 
 
 async def _read_head(reader: asyncio.StreamReader) -> Head | None:

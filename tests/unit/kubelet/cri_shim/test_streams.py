@@ -228,6 +228,35 @@ async def test_tokens_are_for_one_use_one_kind_and_one_minute() -> None:
     await server.stop()
 
 
+class Brief(NoBackend):
+    async def exec(self, ticket: Ticket, channels: CommandChannels) -> int:
+        assert channels.stdout is not None
+        await channels.stdout(b"x" * 100_000)
+        return 3
+
+
+async def test_a_client_that_is_still_sending_learns_how_its_command_ended() -> None:
+    server = StreamingServer(Brief(), ManualClock())
+    await server.start("127.0.0.1", 0)
+    url = server.issue("exec", "c", Wanted(True, True, False, False), ["head", "-c", "1"])
+    host, _, path = url.removeprefix("http://").partition("/")
+    reader, writer = await asyncio.open_connection(*host.split(":"))
+    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    upgrade += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v4.channel.k8s.io\r\n"
+    writer.write(f"GET /{path} HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n".encode())
+    typed = b"\x82\xff" + (100_001).to_bytes(8, "big") + bytes(4) + b"\0" + b"y" * 100_000
+    for _ in range(50):
+        writer.write(typed)
+        await writer.drain()
+    answer = b""
+    while not answer.endswith(b"\x88\x02\x03\xe8"):
+        answer += (piece := await reader.read(65536))
+        assert piece
+    assert b"exit status 3" in answer
+    writer.close()
+    await server.stop()
+
+
 async def test_slow_listeners_of_events_are_cut_off() -> None:
     feed = EventFeed()
     seen: list[str] = []

@@ -70,10 +70,9 @@ def _cluster(flags: FlagSet) -> None:
         "CIDR of Service addresses; a second one of the other family may follow a comma",
     )
     flags.string("service-node-port-range", "30000-32767", "ports of Services of type NodePort and LoadBalancer")
-    flags.duration("kubelet-timeout", 5, "how long connecting to a kubelet may take")
     flags.string("proxy-client-cert-file", "", "PEM certificate that proves to extension servers who proxies")
     flags.string("proxy-client-key-file", "", "PEM key of --proxy-client-cert-file")
-    flags.boolean("allow-privileged", True, "pods may ask for privileged containers")
+    flags.boolean("allow-privileged", True, "pods may ask for privileged containers; only Pod Security forbids them")
     flags.choice(
         "endpoint-reconciler-type",
         "lease",
@@ -91,6 +90,7 @@ def _accepted(flags: FlagSet) -> None:
     flags.mapping("runtime-config", {}, "accepted for compatibility")
     flags.string("tls-min-version", "VersionTLS12", "accepted; TLS 1.2 is the least")
     flags.strings("tls-cipher-suites", (), "accepted for compatibility")
+    flags.duration("kubelet-timeout", 5, "accepted for compatibility")
     flags.boolean("enable-aggregator-routing", False, "accepted for compatibility")
     flags.boolean("enable-garbage-collector", True, "accepted for compatibility")
     flags.string("kubernetes-service-node-port", "0", "accepted for compatibility")
@@ -117,6 +117,9 @@ def parse(arguments: list[str] | None = None) -> Options:
     values = declare().parse(arguments)
     if values["etcd-prefix"].strip("/") != "registry":
         fail(PROGRAM, "--etcd-prefix: only /registry is supported")
+    if not values["allow-privileged"]:
+        hint = "label namespaces with pod-security.kubernetes.io/enforce=baseline instead"
+        fail(PROGRAM, f"--allow-privileged=false is not supported: {hint}")
     for name in ("tls-cert-file", "tls-private-key-file", "etcd-cafile", "etcd-certfile", "etcd-keyfile"):
         if values[name] and not Path(values[name]).is_file():
             fail(PROGRAM, f"--{name}: {values[name]} does not exist or is no file")

@@ -130,7 +130,7 @@ class Service:
 
     def _serve_https(self) -> HttpsServer:
         settings = self._settings
-        auth = DelegatedAuth(self._client, self._clock, anonymous=settings.anonymous_auth)
+        auth = DelegatedAuth(self._client, self._clock, settings.anonymous_auth, settings.takes_tokens)
         app = Pages(self._agent, self._stats, self._clock)
         self._https = HttpsServer(
             Guard(app, auth, settings.hostname),
@@ -192,7 +192,7 @@ class Service:
         ]
         if static is not None:
             works.append(static.run)
-        if settings.bootstrap_kubeconfig is not None:
+        if settings.bootstrap_kubeconfig is not None and settings.rotate_certificates:
             works.append(lambda: rotate_client(settings, self._client, clock, rng, renewed))
         return works
 

@@ -34,9 +34,11 @@ class Settings:
     cert_dir: Path = Path("/var/lib/kubelet/pki")
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
+    rotate_certificates: bool = True
     rotate_server_certificates: bool = False
     client_ca_file: Path | None = None
     anonymous_auth: bool = False
+    takes_tokens: bool = True
     cluster_dns: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
     cluster_cidr: str = ""
@@ -165,9 +167,11 @@ def from_flags(values: Values, hostname: str) -> Settings:
         cert_dir=Path(values["cert-dir"]) if values.given("cert-dir") else root / "pki",
         tls_cert_file=_path(values, "tls-cert-file"),
         tls_key_file=_path(values, "tls-private-key-file"),
+        rotate_certificates=values["rotate-certificates"],
         rotate_server_certificates=values["rotate-server-certificates"],
         client_ca_file=_path(values, "client-ca-file"),
         anonymous_auth=values["anonymous-auth"],
+        takes_tokens=values["authentication-token-webhook"],
         cluster_dns=values["cluster-dns"],
         cluster_domain=values["cluster-domain"],
         cluster_cidr=values["cluster-cidr"],

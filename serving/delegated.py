@@ -78,12 +78,16 @@ class _Kept(Generic[T]):
 
 
 class DelegatedAuth:
-    """One for each service. `anonymous` lets requests without credentials reach the authorizer as system:anonymous."""
+    """One for each service. `anonymous` lets requests without credentials reach the authorizer as system:anonymous.
 
-    def __init__(self, client: RestClient, clock: Clock, anonymous: bool = True) -> None:
+    Without `tokens` a bearer token is no credential.
+    """
+
+    def __init__(self, client: RestClient, clock: Clock, anonymous: bool = True, tokens: bool = True) -> None:
         self._client = client
         self._clock = clock
         self._anonymous = anonymous
+        self._takes_tokens = tokens
         self._tokens: _Kept[User] = _Kept()
         self._verdicts: _Kept[tuple[bool, str]] = _Kept()
 
@@ -92,7 +96,7 @@ class DelegatedAuth:
         if certificate is not None:
             return certificate_user(certificate)
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and token.strip():
+        if self._takes_tokens and scheme.lower() == "bearer" and token.strip():
             return await self._review(token.strip())
         return User(ANONYMOUS, ("system:unauthenticated",)) if self._anonymous else None
 

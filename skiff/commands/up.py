@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -301,5 +302,5 @@ def write_user_context(cluster: Cluster, progress: Progress) -> None:
 def say_what_next(with_context: bool, layout: Layout) -> None:
     prefix = "" if with_context else f"KUBECONFIG={layout.admin_kubeconfig} "
     click.echo("\nThe cluster is up. Try:")
-    for command in ("kubectl get nodes,pods -A", "kubectl apply -f deploy/samples/hello.yaml", "skiff status"):
+    for command in ("kubectl get nodes,pods -A", "kubectl apply -f deploy/samples/hello.yaml", f"{sys.argv[0]} status"):
         click.echo(f"  {prefix if command.startswith('kubectl') else ''}{command}")

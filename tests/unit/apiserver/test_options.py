@@ -38,6 +38,7 @@ def files(tmp_path: Path) -> list[str]:
         (["--etcd-servers=http://x:1", "--service-node-port-range=x"], "is not of the form"),
         (["--etcd-servers=http://x:1", "--advertise-address=here"], "is not an IP address"),
         (["--etcd-servers=http://x:1", "--etcd-prefix=/other"], "only /registry is supported"),
+        (["--etcd-servers=http://x:1", "--allow-privileged=false"], "pod-security.kubernetes.io/enforce"),
         ([], "--etcd-servers is required"),
     ],
 )

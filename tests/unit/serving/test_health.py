@@ -95,3 +95,12 @@ async def test_without_the_apiserver_nobody_new_is_let_in(auth: DelegatedAuth, r
     allowed, _ = await auth.authorize(User("ann"), ResourceAttributes("get", "nodes"))
     assert not allowed
     assert (await auth.authorize(User("root", ("system:masters",)), ResourceAttributes("get", "nodes")))[0]
+
+
+async def test_a_token_is_no_credential_where_tokens_are_not_taken(reviews: Reviews, clock: ManualClock) -> None:
+    client = RestClient(KubeConfig("http://memory"), transport=reviews)
+    headers = {"authorization": "Bearer good"}
+    assert await DelegatedAuth(client, clock, anonymous=False, tokens=False).authenticate(headers, None) is None
+    anonymous = await DelegatedAuth(client, clock, tokens=False).authenticate(headers, None)
+    assert anonymous is not None
+    assert anonymous.name == "system:anonymous"

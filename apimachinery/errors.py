@@ -187,16 +187,6 @@ def internal(cause: object) -> StatusError:
     return StatusError(500, "InternalError", f"Internal error occurred: {cause}", {"causes": [{"message": str(cause)}]})
 
 
-def server_timeout(plural: str, group: str, operation: str, retry_after: int = 0) -> StatusError:
-    """The server gave up before it was done; asking again is safe."""
-    message = (
-        f"The {operation} operation against {qualified(plural, group)} "
-        "could not be completed at this time, please try again."
-    )
-    details = _details(group, plural, operation, retryAfterSeconds=retry_after)
-    return StatusError(500, "ServerTimeout", message, details)
-
-
 def timeout(message: str, retry_after: int = 0) -> StatusError:
     return StatusError(504, "Timeout", f"Timeout: {message}", _details("", "", "", retryAfterSeconds=retry_after))
 

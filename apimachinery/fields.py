@@ -220,10 +220,5 @@ def too_many(path: Path, actual: int, limit: int) -> FieldError:
     return FieldError(ErrorKind.TOO_MANY, str(path), actual if actual >= 0 else OMITTED, detail)
 
 
-def too_few(path: Path, actual: int, least: int) -> FieldError:
-    detail = f"must have at least {least} item{'' if least == 1 else 's'}" if least >= 0 else "has too few items"
-    return FieldError(ErrorKind.TOO_FEW, str(path), actual if actual >= 0 else OMITTED, detail)
-
-
 def internal(path: Path, detail: object) -> FieldError:
     return FieldError(ErrorKind.INTERNAL, str(path), OMITTED, str(detail))

@@ -19,21 +19,18 @@ _WILDCARD = r"\*\." + SUBDOMAIN
 _KEY = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE = "(" + _KEY + ")?"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
-_C_IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
 _HEADER = "[-A-Za-z0-9]+"
 _PERCENT = "[0-9]+%"
 _PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 
 _label_re = re.compile(LABEL, re.ASCII)
 _subdomain_re = re.compile(SUBDOMAIN, re.ASCII)
-_subdomain_caseless_re = re.compile(SUBDOMAIN, re.ASCII | re.IGNORECASE)
 _subdomain_underscore_re = re.compile(_SUBDOMAIN_UNDERSCORE, re.ASCII)
 _dns1035_re = re.compile(_DNS1035, re.ASCII)
 _wildcard_re = re.compile(_WILDCARD, re.ASCII)
 _key_re = re.compile(_KEY, re.ASCII)
 _value_re = re.compile(_VALUE, re.ASCII)
 _config_key_re = re.compile(_CONFIG_KEY, re.ASCII)
-_c_identifier_re = re.compile(_C_IDENTIFIER, re.ASCII)
 _header_re = re.compile(_HEADER, re.ASCII)
 _percent_re = re.compile(_PERCENT, re.ASCII)
 _path_re = re.compile(_PATH, re.ASCII)
@@ -97,13 +94,6 @@ def _subdomain(value: str, too_long: str) -> list[str]:
     found = [] if _length(value) <= 253 else [too_long]
     if not _subdomain_re.fullmatch(value):
         found.append(regex_complaint(_SUBDOMAIN_SENTENCE, SUBDOMAIN, "example.com"))
-    return found
-
-
-def dns1123_subdomain_caseless(value: str) -> list[str]:
-    found = [] if _length(value) <= 253 else [too_long_bytes(253)]
-    if not _subdomain_caseless_re.fullmatch(value):
-        found.append(regex_complaint(_SUBDOMAIN_CASELESS_SENTENCE, SUBDOMAIN, "Example.com"))
     return found
 
 
@@ -198,16 +188,6 @@ def environment_name(value: str) -> list[str]:
     if any(not " " <= character <= "~" or character == "=" for character in value):
         found.append("a valid environment variable name must consist only of printable ASCII characters other than '='")
     return found
-
-
-def c_identifier(value: str) -> list[str]:
-    if _c_identifier_re.fullmatch(value):
-        return []
-    sentence = (
-        "a valid C identifier must start with alphabetic character or '_', "
-        "followed by a string of alphanumeric characters or '_'"
-    )
-    return [regex_complaint(sentence, _C_IDENTIFIER, "my_name", "MY_NAME", "MyName")]
 
 
 def http_header_name(value: str) -> list[str]:

@@ -18,7 +18,6 @@ _DECIMAL_SUFFIX = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
 _MAX_BINARY = ((1 << 63) - 1) * _NANO
 _MAX_EXPONENT = 300  # beyond any resource; keeps "1e999999999" from costing memory
 _WRONG_FORMAT = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-_WRONG_NUMBER = "unable to parse numeric part of quantity"
 _WRONG_SUFFIX = "unable to parse quantity's suffix"
 _MAX_LENGTH = 512
 

@@ -74,10 +74,6 @@ class Roster:
     def members(self) -> list[Member]:
         return sorted(self._members.values(), key=lambda m: m.id)
 
-    def by_peer_urls(self, peer_urls: Sequence[str]) -> Member | None:
-        wanted = set(peer_urls)
-        return next((m for m in self.members() if wanted & set(m.peer_urls)), None)
-
     def check(self, change: Change) -> None:
         """Raise MembershipError, in words that etcd's clients know, if the change contradicts this roster."""
         words, old = decode_words(change.context), self._members.get(change.member_id)

@@ -176,11 +176,3 @@ def _readable(spec: Obj, field: str) -> Amounts:
         return of_containers(spec, field)
     except ValueError:  # validation will tell the user; defaults may not fail
         return {}
-
-
-def total_of(tables: Iterable[Mapping[str, Any] | None]) -> Amounts:
-    """The sum of several resource lists."""
-    total: Amounts = {}
-    for table in tables:
-        add(total, amounts(table))
-    return total

@@ -29,12 +29,6 @@ def pod_cgroup_path(pod: Pod, root: str = "kubepods") -> str:
     return f"/{root}{middle}/pod{pod.uid}"
 
 
-def systemd_slice(path: str) -> str:
-    """/kubepods/burstable/podX as systemd names it: kubepods-burstable-podX.slice (dashes in names become _)."""
-    parts = [part.replace("-", "_") for part in path.strip("/").split("/")]
-    return "-".join(parts) + ".slice"
-
-
 def cgroup_writes(version: int, limits: PodCgroup) -> list[tuple[str, str, str]]:
     """(controller, file, value) in the order they must be written."""
     if version == 1:

@@ -27,7 +27,6 @@ MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
 MESSAGE_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 MESSAGE_HOST_PATH = "skiff.container.terminationMessageHostPath"
 POD_GRACE = "io.kubernetes.pod.terminationGracePeriod"
-PRE_STOP = "io.kubernetes.container.preStopHandler"
 PORTS = "io.kubernetes.container.ports"
 
 _PROTOCOLS = {"TCP": cri.TCP, "UDP": cri.UDP, "SCTP": cri.SCTP}

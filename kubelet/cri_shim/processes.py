@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 MAX_SYNC_OUTPUT = 16 << 20
 DRAIN_SECONDS = 10.0
-SIGNAL_EXIT = 128
 
 Sink = Callable[[bytes], Awaitable[None]]
 

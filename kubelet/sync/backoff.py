@@ -39,7 +39,3 @@ class Backoff:
 
     def forget(self, key: str) -> None:
         self._entries.pop(key, None)
-
-    def forget_stale(self, now: float) -> None:
-        for key in [k for k, e in self._entries.items() if now - e.since > 2 * self.maximum]:
-            del self._entries[key]

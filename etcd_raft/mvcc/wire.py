@@ -15,6 +15,11 @@ def varint(value: int) -> bytes:
     """An unsigned varint; negative numbers are encoded as protobuf's int64."""
     if 0 <= value < 128:
         return _SMALL[value]
+    # The sizes and revisions that each write has to encode.
+    if 0 < value < 1 << 14:
+        return bytes((value & 127 | 128, value >> 7))
+    if 0 < value < 1 << 21:
+        return bytes((value & 127 | 128, value >> 7 & 127 | 128, value >> 14))
     value &= 0xFFFFFFFFFFFFFFFF
     out = bytearray()
     while value > 127:
@@ -34,10 +39,15 @@ def number(tag: bytes, value: int) -> bytes:
 
 
 def encode_kv(key: bytes, value: bytes, create: int, mod: int, version: int, lease: int) -> bytes:
-    message = kv_pb2.KeyValue(
-        key=key, create_revision=create, mod_revision=mod, version=version, value=value, lease=lease
-    ).SerializeToString()
-    return b"\x12" + varint(len(message)) + message
+    """A key that exists: it and its revisions are not empty.
+
+    Every member does this for every write: by hand it takes half as long as by way of a message object.
+    """
+    head = b"\x0a%b%b\x10%b\x18%b\x20%b" % (varint(len(key)), key, varint(create), varint(mod), varint(version))
+    before = b"\x2a" + varint(len(value)) if value else b""
+    after = b"\x30" + varint(lease) if lease else b""
+    size = len(head) + len(before) + len(value) + len(after)
+    return b"".join((b"\x12", varint(size), head, before, value, after))
 
 
 def encode_tombstone(key: bytes, mod: int) -> bytes:

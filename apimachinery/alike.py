@@ -29,7 +29,7 @@ class Remembered(Generic[T]):
     def keep(self, content: bytes, answer: T) -> None:
         if len(self._known) >= self._size:
             for old in list(self._known)[: self._size // 2]:
-                del self._known[old]
+                self._known.pop(old, None)  # another thread may be at it, too
         self._known[_digest(content)] = answer
 
 

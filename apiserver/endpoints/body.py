@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import io
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import TypeVar
 
 from apimachinery import errors
+from apiserver.aside import ASIDE_BYTES, aside
 from apiserver.endpoints.accept import JSON, PROTOBUF, YAML
 from apiserver.endpoints.exchange import Exchange
 
 #: What upstream accepts of one object; the store takes no more either.
 MAX_BODY_BYTES = 3 * 1024 * 1024
-#: From here on decoding keeps a thread busy instead of the loop: YAML is read a hundred times slower than JSON.
-ASIDE_BYTES, YAML_ASIDE_BYTES = 512 * 1024, 32 * 1024
+#: YAML is read a hundred times slower than JSON.
+YAML_ASIDE_BYTES = 32 * 1024
 T = TypeVar("T")
 
 
@@ -41,7 +39,8 @@ async def read(exchange: Exchange, limit: int = MAX_BODY_BYTES) -> bytes:
             break
     data = parts[0] if len(parts) == 1 else b"".join(parts)
     if exchange.headers.get("content-encoding", "") == "gzip":
-        return _expand(data, limit)
+        data = _expand(data, limit)
+    exchange.body_size = len(data)
     return data
 
 
@@ -72,12 +71,4 @@ def object_media_type(exchange: Exchange) -> str:
 
 async def decoded(decode: Callable[[], T], data: bytes) -> T:
     """What `decode` makes of `data`; other requests are answered meanwhile, however big it is."""
-    if len(data) < (ASIDE_BYTES if data[:1] in (b"{", b"k") else YAML_ASIDE_BYTES):
-        return decode()
-    return await asyncio.get_running_loop().run_in_executor(_thread(), decode)
-
-
-@lru_cache(maxsize=1)
-def _thread() -> ThreadPoolExecutor:
-    """One: big bodies take turns, so that only one of them is unfolded in memory at a time."""
-    return ThreadPoolExecutor(1, "big-body")
+    return await aside(decode, len(data), ASIDE_BYTES if data[:1] in (b"{", b"k") else YAML_ASIDE_BYTES)

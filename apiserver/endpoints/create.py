@@ -20,6 +20,7 @@ async def create(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     if not obj["metadata"].get("name") and not obj["metadata"].get("generateName"):
         problem = required(Path("metadata").child("name"), "name or generateName is required")
         raise errors.invalid(info.group, info.kind, "", [problem])
+    write.size = exchange.body_size
     write.manage = managed.recorder(exchange, info, core.clock)
     entry = await core.writer.create(info, obj, write)
     await exchange.answer_json(201, core.renderer(exchange, info).object(entry))

@@ -46,6 +46,7 @@ class Exchange:
         "_query",
         "_whole",
         "audit_id",
+        "body_size",
         "marks",
         "method",
         "on_begin",
@@ -76,6 +77,7 @@ class Exchange:
         self.status = 0
         self.started = False
         self.audit_id = ""
+        self.body_size = 0
         self.marks: tuple[Header, ...] = ()
         """Headers of flow control, on every answer."""
         self.on_begin: Callable[[], None] | None = None

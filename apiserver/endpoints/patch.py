@@ -36,6 +36,7 @@ async def patch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
         raise errors.invalid("meta.k8s.io", "PatchOptions", "", [problem])
     mode = field_validation(exchange)
     data = await body.read(exchange)
+    write.size = len(data)
     if media == APPLY:
         change = await managed.applier(exchange, info, data, mode, core.clock)
     else:

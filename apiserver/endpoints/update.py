@@ -29,6 +29,7 @@ async def update(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
             check_unconditional(core, info, body)
         return fresh(body)
 
+    write.size = exchange.body_size
     write.manage = managed.recorder(exchange, info, core.clock)
     create = traits.creates_on_update(info) and not target.subresource
     written = await core.writer.update(info, target.namespace, target.name, change, write, target.subresource, create)

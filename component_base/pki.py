@@ -16,12 +16,14 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from component_base.clock import Clock, SystemClock
 
+#: Keys of others that are certified.
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 CA_DAYS = 3650
 LEAF_DAYS = 365
 BACKDATE = datetime.timedelta(minutes=5)
@@ -103,7 +105,7 @@ class CertificateAuthority:
 
     def sign(
         self,
-        public_key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+        public_key: PublicKey,
         common_name: str,
         organizations: Sequence[str] = (),
         dns: Sequence[str] = (),

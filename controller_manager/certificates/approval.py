@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from apimachinery import timestamps
 from apimachinery.errors import StatusError
+from component_base.pki import PublicKey
 from controller_manager.views import CertificateSigningRequest, condition
 from kubeclient.informer import Informers
 from kubeclient.rest import RestClient
@@ -41,12 +42,12 @@ class Subject:
 
 
 def subject_of(request: str) -> Subject | None:
-    """None for what is no PEM certificate request or is not signed by its own key."""
+    """None for what is no PEM certificate request, is not signed by its own key, or has a key that nobody certifies."""
     try:
         parsed = x509.load_pem_x509_csr(base64.b64decode(request))
     except ValueError:
         return None
-    if not parsed.is_signature_valid:
+    if not parsed.is_signature_valid or not isinstance(parsed.public_key(), PublicKey):
         return None
     names = [str(a.value) for a in parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     groups = tuple(str(a.value) for a in parsed.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME))

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
 from cryptography.x509.oid import NameOID
 
 from component_base.clock import ManualClock
@@ -35,6 +35,12 @@ def request(name: str, organizations: Sequence[str] = (), dns: Sequence[str] = (
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     signed = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return base64.b64encode(signed.public_bytes(serialization.Encoding.PEM)).decode()
+
+
+def request_with(key: ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) -> str:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ann")])
+    signed = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, None)
     return base64.b64encode(signed.public_bytes(serialization.Encoding.PEM)).decode()
 
 
@@ -137,3 +143,12 @@ def test_what_is_signed_says_what_was_asked() -> None:
     pem = authority.sign(parsed.public_key(), subject.name, subject.organizations)  # type: ignore[arg-type]
     found = x509.load_pem_x509_certificate(pem)
     assert found.subject.rfc4514_string() == "CN=system:node:n1,O=system:nodes"
+
+
+def test_keys_of_a_kind_that_clients_can_use_are_certified_and_others_refused() -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    subject = subject_of(request_with(key))
+    assert subject is not None
+    pem = CertificateAuthority.create("ca").sign(key.public_key(), subject.name)
+    assert x509.load_pem_x509_certificate(pem).public_key() == key.public_key()
+    assert subject_of(request_with(ed448.Ed448PrivateKey.generate())) is None

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 #: The digit that holds a UUID's variant, by a random one.
 _VARIANTS = {digit: "89ab"[number % 4] for number, digit in enumerate("0123456789abcdef")}
+_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
 class Rng(Protocol):
@@ -28,6 +29,18 @@ def uuid4() -> str:
     """A random UUID as text; `uuid.uuid4` takes three times as long, and every request wants one."""
     text = os.urandom(16).hex()
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANTS[text[16]]}{text[17:20]}-{text[20:]}"
+
+
+def suffix(rng: Rng) -> str:
+    """Five characters that make a name of its own, as upstream picks them: no vowels, so that no words appear.
+
+    Drawn as one number, since each draw from the operating system is a system call.
+    """
+    number, letters = rng.randrange(len(_LETTERS) ** 5), ""
+    for _ in range(5):
+        number, index = divmod(number, len(_LETTERS))
+        letters += _LETTERS[index]
+    return letters
 
 
 def system_rng() -> Rng:

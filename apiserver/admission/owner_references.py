@@ -21,8 +21,10 @@ class OwnerReferencesPermissionEnforcement(Plugin):
         self._authorizer = authorizer
 
     async def validate(self, request: AdmissionRequest) -> None:
+        if request.obj is None:
+            return
         new, old = _owners(request.obj), _owners(request.old)
-        if request.obj is None or new == old:
+        if new == old:
             return
         if request.operation is Operation.UPDATE:
             await self._check_deletion(request)

@@ -10,14 +10,13 @@ from apiserver.authz import references
 from apiserver.ports import JSON, AdmissionRequest, Objects, Operation
 from component_base.clock import Clock
 from component_base.flags import parse_boolean
-from component_base.rng import Rng
+from component_base.rng import Rng, suffix
 
 DEFAULT_ACCOUNT = "default"
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 VOLUME = "kube-api-access"
 ENFORCE_ANNOTATION = "kubernetes.io/enforce-mountable-secrets"
 ATTEMPTS = 10  # for the default account, which a controller creates a moment after its namespace
-LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
 class ServiceAccountAdmission(Plugin):
@@ -89,7 +88,7 @@ class ServiceAccountAdmission(Plugin):
     def _mount_token(self, spec: dict[str, Any]) -> None:
         volumes = spec.get("volumes") or []
         present = next((one["name"] for one in volumes if one.get("name", "").startswith(f"{VOLUME}-")), "")
-        name = present or f"{VOLUME}-{''.join(self._rng.choice(LETTERS) for _ in range(5))}"
+        name = present or f"{VOLUME}-{suffix(self._rng)}"
         mounted = False
         for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
             mounts = container.get("volumeMounts") or []

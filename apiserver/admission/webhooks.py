@@ -52,6 +52,8 @@ class Caller:
         self._conditions = conditions
 
     def candidates(self, request: AdmissionRequest) -> tuple[Invocation, ...]:
+        if self.hooks.is_empty:
+            return ()
         namespaced = bool(request.namespace) and request.info.group_resource != "namespaces"
         return self.hooks.candidates(Asked(request.info, request.subresource, request.operation, namespaced))
 

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Protocol
 
 from apimachinery import defaults, errors, strategies, timestamps, validation
 from apimachinery.errors import StatusError
 from apimachinery.resources import ResourceInfo
 from apimachinery.strategies.advice import advice
-from apiserver.aside import aside
 from apiserver.ports import LOOPBACK, Admission, AdmissionRequest, Operation, User
 from apiserver.registry import deletion, versions
 from apiserver.storage import encoding
@@ -22,12 +20,11 @@ from apiserver.storage.cache import Entry
 from apiserver.storage.feed import Feed
 from apiserver.storage.store import ObjectStore
 from component_base.clock import Clock
-from component_base.rng import Rng, uuid4
+from component_base.rng import Rng, suffix, uuid4
 from kubeclient.etcd3 import KeyValue
 
 JSON = dict[str, Any]
 Change = Callable[[JSON], Awaitable[JSON | None]]
-_NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED_BASE = 63 - 5
 _NAME_TRIES = 8
 _SWAP_TRIES = 100
@@ -63,8 +60,6 @@ class Write:
     manage: Callable[[JSON, JSON | None, str], None] | None = None
     """Records in managedFields who wrote what: (new, old, subresource)."""
     seen_as: SeenAs | None = None
-    size: int = 0
-    """Bytes of the request's body: what takes long with a big one is done on another thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +130,17 @@ class Writer:
         metadata["creationTimestamp"] = timestamps.format(self._clock.now())
 
     def _name(self, base: str) -> str:
-        return base[:_MAX_GENERATED_BASE] + "".join(self._rng.choice(_NAME_LETTERS) for _ in range(5))
+        return base[:_MAX_GENERATED_BASE] + suffix(self._rng)
 
     async def _admit_new(self, info: ResourceInfo, obj: JSON, write: Write) -> None:
-        await aside(partial(_complete, info, obj, None, "", write), write.size)
+        defaults.apply(info, obj)
+        if write.manage is not None:
+            write.manage(obj, None, "")
         if write.admit and self.admission is not None:
-            await self.admission.mutate(_admission(Operation.CREATE, info, "", obj, None, write))
-            defaults.apply(info, obj)
+            request = _admission(Operation.CREATE, info, "", obj, None, write)
+            await self.admission.mutate(request)
+            if request.changed:  # by webhooks or policies: what our own plugins write is complete
+                defaults.apply(info, obj)
 
     def _prepare(self, info: ResourceInfo, obj: JSON, write: Write) -> None:
         strategies.prepare_create(info, obj, self._clock.now())
@@ -154,7 +153,7 @@ class Writer:
         settle = await self._side(info, obj, None, write)
         done = False
         try:
-            if found := await aside(partial(validation.validate_create, info, obj), write.size):
+            if found := validation.validate_create(info, obj):
                 raise errors.invalid(info.group, info.kind, name, found)
             write.warnings += advice(info, obj)
             if write.admit and self.admission is not None:
@@ -179,7 +178,7 @@ class Writer:
         outcome = await self._store.create(key, value, self._ttl(info))
         if not outcome.done:
             raise errors.already_exists(info.plural, info.group, name)
-        return self._entry(info, key, own, outcome.revision)
+        return self._written(info, key, own, outcome.revision)
 
     def _ttl(self, info: ResourceInfo) -> int:
         return self._event_ttl if info.plural == "events" and info.kind == "Event" else 0
@@ -188,6 +187,14 @@ class Writer:
         cache = self._feed.cache(info)
         data = encoding.with_revision(value, revision) if revision else value
         return Entry(key[len(cache.prefix) :], data, revision, cache.indexer.summary(value), lease)
+
+    def _written(self, info: ResourceInfo, key: str, value: bytes, revision: int) -> Entry:
+        """What a write has left in the store: the cache has it already where the watch was faster than the answer."""
+        cache = self._feed.cache(info)
+        present: Entry | None = cache.entries.get(key[len(cache.prefix) :]) if info.custom is None else None
+        if present is not None and present.revision == revision:
+            return present
+        return self._entry(info, key, value, revision)
 
     async def _from_store(self, info: ResourceInfo, kv: KeyValue) -> Entry:
         (value,) = await self._feed.cache(info).native([kv.value])
@@ -269,8 +276,9 @@ class Writer:
         if write.raw:
             return await self._replace(info, entry, new, write)
         self._fill(new, old)
-        size = max(write.size, len(entry.data))
-        await aside(partial(_complete, info, new, old, subresource, write), size)
+        defaults.apply(info, new)
+        if write.manage is not None:
+            write.manage(new, old, subresource)
         request = _admission(Operation.UPDATE, info, subresource, new, old, write)
         if write.seen_as is not None:
             _narrow(request, write.seen_as)
@@ -278,16 +286,16 @@ class Writer:
             await self.admission.mutate(request)
             if write.seen_as is not None:
                 write.seen_as.back(request.obj or {}, new)
-            defaults.apply(info, new)
+            if request.changed:
+                defaults.apply(info, new)
         strategies.prepare_subresource_update(info, subresource, new, old, self._clock.now())
         settle = await self._side(info, new, old, write) if not subresource else None
         done = False
         try:
             if subresource:
-                validate = partial(validation.validate_subresource_update, info, subresource, new, old)
+                found = validation.validate_subresource_update(info, subresource, new, old)
             else:
-                validate = partial(validation.validate_update, info, new, old)
-            found = await aside(validate, size)
+                found = validation.validate_update(info, new, old)
             if found:
                 raise errors.invalid(info.group, info.kind, entry.name, found)
             if not subresource:
@@ -313,7 +321,7 @@ class Writer:
         outcome = await self._store.replace(key, value, entry.revision, self._ttl(info), entry.lease)
         if not outcome.done:
             return None
-        return Written(self._entry(info, key, own, outcome.revision))
+        return Written(self._written(info, key, own, outcome.revision))
 
     async def _unchanged(self, info: ResourceInfo, entry: Entry) -> Written | None:
         """Nothing to write, if what was compared is still what the store holds."""
@@ -404,12 +412,6 @@ class Writer:
             return Written(self._entry(info, key, own, entry.revision))
         outcome = await self._store.replace(key, value, entry.revision, 0, entry.lease)
         return Written(self._entry(info, key, own, outcome.revision)) if outcome.done else None
-
-
-def _complete(info: ResourceInfo, new: JSON, old: JSON | None, subresource: str, write: Write) -> None:
-    defaults.apply(info, new)
-    if write.manage is not None:
-        write.manage(new, old, subresource)
 
 
 def _admission(

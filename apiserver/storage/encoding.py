@@ -32,10 +32,12 @@ def encode(obj: JSON) -> bytes:
 
 
 def for_storage(obj: JSON) -> bytes:
-    metadata = {k: v for k, v in obj["metadata"].items() if k not in ("resourceVersion", "selfLink")}
-    head = {"kind": obj["kind"], "apiVersion": obj["apiVersion"], "metadata": metadata}
-    rest = {k: v for k, v in obj.items() if k not in head}
-    return orjson.dumps({**head, **rest})
+    metadata = obj["metadata"]
+    if "resourceVersion" in metadata or "selfLink" in metadata:
+        metadata = {k: v for k, v in metadata.items() if k not in ("resourceVersion", "selfLink")}
+    ordered = {"kind": obj["kind"], "apiVersion": obj["apiVersion"], "metadata": metadata, **obj}
+    ordered["metadata"] = metadata
+    return orjson.dumps(ordered)
 
 
 def with_revision(value: bytes, revision: int) -> bytes:

@@ -117,6 +117,10 @@ class Hooks:
         else:
             self._state.by_name[name] = tuple(compiled(new))
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._state.by_name
+
     def candidates(self, asked: Asked) -> tuple[Invocation, ...]:
         """Those whose rules match, in the order in which they are called."""
         state = self._state

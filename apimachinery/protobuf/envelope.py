@@ -9,11 +9,12 @@ from apimachinery.gvk import split_api_version
 from apimachinery.protobuf import messages, wire
 from apimachinery.protobuf.messages import PREFIX
 from apimachinery.protobuf.wire import WireError
-from apimachinery.schema.build import type_of
+from apimachinery.schema.build import object_meta, type_of
 from apimachinery.schema.nodes import ObjectNode
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 WATCH_MEDIA_TYPE = f"{MEDIA_TYPE};stream=watch"
+PARTIAL = "PartialObjectMetadata"
 
 
 def open_envelope(data: bytes) -> tuple[str, str, bytes]:
@@ -77,8 +78,7 @@ def decode(data: bytes) -> dict[str, Any]:
 
 def encode(obj: dict[str, Any]) -> bytes:
     """An object, a list or a Status in its envelope; WireError for kinds that have no protobuf form."""
-    api_version, kind = obj.get("apiVersion", ""), obj.get("kind", "")
-    return close_envelope(api_version, kind, messages.encode(_node(api_version, kind), obj))
+    return close_envelope(obj.get("apiVersion", ""), obj.get("kind", ""), encode_message(obj))
 
 
 def encode_list(api_version: str, list_kind: str, metadata: dict[str, Any], items: Iterable[bytes]) -> bytes:
@@ -94,7 +94,12 @@ def encode_list(api_version: str, list_kind: str, metadata: dict[str, Any], item
 
 def encode_message(obj: dict[str, Any]) -> bytes:
     """An object without its envelope, as lists hold it."""
-    return messages.encode(_node(obj.get("apiVersion", ""), obj.get("kind", "")), obj)
+    api_version, kind = obj.get("apiVersion", ""), obj.get("kind", "")
+    if kind == PARTIAL and api_version.startswith("meta.k8s.io/"):  # of any kind, custom ones too
+        meta = object_meta()
+        assert isinstance(meta, ObjectNode)
+        return wire.length_field(1, messages.encode(meta, obj["metadata"]))
+    return messages.encode(_node(api_version, kind), obj)
 
 
 def watch_frame(event_type: str, envelope: bytes) -> bytes:

@@ -56,13 +56,22 @@ def negotiate(accept: str, watch: bool = False, pretty: bool = False, tables: bo
             return Representation(media, pretty=pretty)
         if transform == "Table" and not tables:
             continue
-        if transform in _TRANSFORMS and parameters.get("g") == "meta.k8s.io":
-            version = parameters.get("v", "")
-            if version in ("v1", "v1beta1"):
-                return Representation(media, transform, version, pretty)
-    if any(media == PROTOBUF and "as" not in parameters for media, _, parameters in clauses):
-        return Representation(PROTOBUF)  # objects lie here as JSON: who takes that too gets it
+        if _known(transform, parameters):
+            return Representation(media, transform, parameters["v"], pretty)
+    for media, _, parameters in clauses:  # objects lie here as JSON: who takes that too has got it
+        transform = parameters.get("as", "")
+        if media != PROTOBUF or transform == "Table" or not _known(transform, parameters):
+            continue
+        return Representation(PROTOBUF, transform, parameters["v"] if transform else "v1")
     raise errors.not_acceptable((JSON, PROTOBUF) if watch else _SUPPORTED)
+
+
+def _known(transform: str, parameters: dict[str, str]) -> bool:
+    """Whether it is an object's own form, or one of those made of it."""
+    if not transform:
+        return True
+    ours = transform in _TRANSFORMS and parameters.get("g") == "meta.k8s.io"
+    return ours and parameters.get("v") in ("v1", "v1beta1")
 
 
 def _clauses(accept: str) -> list[tuple[str, float, dict[str, str]]]:

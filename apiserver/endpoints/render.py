@@ -98,9 +98,16 @@ class Renderer:
         """Raises WireError for kinds that have no such form."""
         items: list[bytes] = []
         for batch in _batches(page.entries):
-            items += [protobuf.encode_message(orjson.loads(self.native(entry))) for entry in batch]
+            items += [protobuf.encode_message(self._decoded(entry)) for entry in batch]
             await next_turn()
-        return protobuf.encode_list(self._info.api_version, self._info.list_kind, list_metadata(page), items)
+        head, _, _ = self._list_form(page)
+        return protobuf.encode_list(head["apiVersion"], head["kind"], head["metadata"], items)
+
+    def _decoded(self, entry: Entry) -> JSON:
+        if self._shape.transform:
+            return partial(entry.peek(), self._shape.version)
+        found: JSON = orjson.loads(self.native(entry))
+        return found
 
     def event(self, kind: str, entry: Entry, first: bool) -> bytes:
         match self._shape.transform:

@@ -38,7 +38,8 @@ async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
     matches = chosen.matches
     namespace = exchange.target.namespace if info.namespaced else ""
     renderer = core.renderer(exchange, info)
-    if shape.media_type == PROTOBUF and not protobuf.knows(info.group, info.version, info.kind):
+    known = bool(shape.transform) or protobuf.knows(info.group, info.version, info.kind)
+    if shape.media_type == PROTOBUF and not known:
         raise errors.not_acceptable((JSON,))
     timeout = timeout_of(core, options.timeout)
     if revision is None:
@@ -67,7 +68,8 @@ async def watch(core: Core, exchange: Exchange, info: ResourceInfo) -> None:
             return Group(lambda entry: entry.namespace == namespace, renderer.event)
         return Group(matches or (lambda entry: True), renderer.event, everything=matches is None)
 
-    group = hub.join(view, make, watcher)
+    hint = chosen.hint or (("field", "metadata.namespace", namespace) if namespace else None)
+    group = hub.join(view, make, watcher, hint)
     past = chunks(group.initial(watcher, entries, changes or ()))
     past = itertools.chain([next(past, b"")], past)  # what comes first must be rendered before anything live
     if wants_messages(exchange.scope):

@@ -11,7 +11,7 @@ from apimachinery.errors import StatusError
 from apimachinery.resources import require
 from apiserver.discovery import documents
 from apiserver.discovery.serve import aggregated_version
-from apiserver.endpoints.accept import YAML, negotiate
+from apiserver.endpoints.accept import PROTOBUF, YAML, Representation, negotiate
 from apiserver.endpoints.binding import bound
 from apiserver.endpoints.exchange import Exchange
 from apiserver.endpoints.path import Target, parse
@@ -65,6 +65,9 @@ def test_accept_headers() -> None:
     assert negotiate("application/yaml").media_type == YAML
     assert negotiate("application/vnd.kubernetes.protobuf,application/json").plain
     assert negotiate("application/json;as=Unknown;v=v1;g=meta.k8s.io,application/json").plain
+    partial = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    assert negotiate(partial) == Representation(PROTOBUF, "PartialObjectMetadata", "v1")
+    assert negotiate(f"{partial},application/json").plain
     with pytest.raises(StatusError) as refused:
         negotiate("text/html")
     assert refused.value.code == 406

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from apimachinery import defaults, errors, strategies, timestamps, validation
 from apimachinery.errors import StatusError
 from apimachinery.resources import ResourceInfo
 from apimachinery.strategies.advice import advice
+from apiserver.aside import aside
 from apiserver.ports import LOOPBACK, Admission, AdmissionRequest, Operation, User
 from apiserver.registry import deletion, versions
 from apiserver.storage import encoding
@@ -60,6 +62,8 @@ class Write:
     manage: Callable[[JSON, JSON | None, str], None] | None = None
     """Records in managedFields who wrote what: (new, old, subresource)."""
     seen_as: SeenAs | None = None
+    size: int = 0
+    """Bytes of the request's body: what takes long with a big one is done on another thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +137,7 @@ class Writer:
         return base[:_MAX_GENERATED_BASE] + suffix(self._rng)
 
     async def _admit_new(self, info: ResourceInfo, obj: JSON, write: Write) -> None:
-        defaults.apply(info, obj)
-        if write.manage is not None:
-            write.manage(obj, None, "")
+        await aside(partial(_complete, info, obj, None, "", write), write.size)
         if write.admit and self.admission is not None:
             request = _admission(Operation.CREATE, info, "", obj, None, write)
             await self.admission.mutate(request)
@@ -153,7 +155,7 @@ class Writer:
         settle = await self._side(info, obj, None, write)
         done = False
         try:
-            if found := validation.validate_create(info, obj):
+            if found := await aside(partial(validation.validate_create, info, obj), write.size):
                 raise errors.invalid(info.group, info.kind, name, found)
             write.warnings += advice(info, obj)
             if write.admit and self.admission is not None:
@@ -276,9 +278,8 @@ class Writer:
         if write.raw:
             return await self._replace(info, entry, new, write)
         self._fill(new, old)
-        defaults.apply(info, new)
-        if write.manage is not None:
-            write.manage(new, old, subresource)
+        size = max(write.size, len(entry.data))
+        await aside(partial(_complete, info, new, old, subresource, write), size)
         request = _admission(Operation.UPDATE, info, subresource, new, old, write)
         if write.seen_as is not None:
             _narrow(request, write.seen_as)
@@ -293,9 +294,10 @@ class Writer:
         done = False
         try:
             if subresource:
-                found = validation.validate_subresource_update(info, subresource, new, old)
+                validate = partial(validation.validate_subresource_update, info, subresource, new, old)
             else:
-                found = validation.validate_update(info, new, old)
+                validate = partial(validation.validate_update, info, new, old)
+            found = await aside(validate, size)
             if found:
                 raise errors.invalid(info.group, info.kind, entry.name, found)
             if not subresource:
@@ -412,6 +414,12 @@ class Writer:
             return Written(self._entry(info, key, own, entry.revision))
         outcome = await self._store.replace(key, value, entry.revision, 0, entry.lease)
         return Written(self._entry(info, key, own, outcome.revision)) if outcome.done else None
+
+
+def _complete(info: ResourceInfo, new: JSON, old: JSON | None, subresource: str, write: Write) -> None:
+    defaults.apply(info, new)
+    if write.manage is not None:
+        write.manage(new, old, subresource)
 
 
 def _admission(

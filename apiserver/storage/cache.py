@@ -61,6 +61,10 @@ class Entry(Struct, gc=False, eq=False):
             return self.name
         return self.namespace if name == "metadata.namespace" else self.fields.get(name)
 
+    def hinted(self, kind: str, name: str) -> str | None:
+        """What a hint of this kind and name must say to mean this entry."""
+        return self.labels.get(name) if kind == "label" else self.field(name)
+
     def shared(self) -> encoding.JSON:
         """Decoded once, for readers inside the apiserver: never change it."""
         if self._object is None:
@@ -106,16 +110,13 @@ class Lookup:
         for entry in entries:
             self.add(entry)
 
-    def _value(self, entry: Entry) -> str | None:
-        return entry.labels.get(self._name) if self._kind == "label" else entry.field(self._name)
-
     def add(self, entry: Entry) -> None:
-        value = self._value(entry)
+        value = entry.hinted(self._kind, self._name)
         if value is not None:
             self._keys.setdefault(value, set()).add(entry.key)
 
     def discard(self, entry: Entry) -> None:
-        value = self._value(entry)
+        value = entry.hinted(self._kind, self._name)
         if value is not None and (keys := self._keys.get(value)) is not None:
             keys.discard(entry.key)
             if not keys:

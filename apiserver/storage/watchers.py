@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Hashable, Iterable
 
 from apiserver.storage import encoding
-from apiserver.storage.cache import ADDED, DELETED, MODIFIED, Change, Entry, ResourceCache
+from apiserver.storage.cache import ADDED, DELETED, MODIFIED, Change, Entry, Hint, ResourceCache
 
 #: A reader this far behind is dropped: it lists again, which costs the server less than its backlog.
 MAXIMUM_BACKLOG_EVENTS = 20_000
@@ -157,39 +157,85 @@ def left(change: Change) -> Entry:
 
 
 class WatchHub:
-    """The groups of one resource."""
+    """The groups of one resource. Of those who select something exact, only whom a change concerns hear of it."""
 
     def __init__(self, cache: ResourceCache) -> None:
         self._cache = cache
-        self._groups: dict[Hashable, tuple[Group, Callable[[], None]]] = {}
+        self._groups: dict[Hashable, tuple[Group, Hint | None]] = {}
+        self._open: set[Group] = set()
+        """Those without a hint."""
+        self._hinted: dict[tuple[str, str], dict[str, set[Group]]] = {}
+        """By what the hint is about, and by what it says."""
+        self._stop: Callable[[], None] | None = None
         cache.resets.append(self.close)
 
-    def join(self, view: Hashable, make: Callable[[], Group], watcher: Watcher) -> Group:
-        """Between `since`/`within` of the cache and this call nothing may be awaited, or a change is lost."""
+    def join(self, view: Hashable, make: Callable[[], Group], watcher: Watcher, hint: Hint | None = None) -> Group:
+        """Between `since`/`within` of the cache and this call nothing may be awaited, or a change is lost.
+
+        `hint` is something that every entry of the view has.
+        """
         found = self._groups.get(view)
         if found is None:
-            group = make()
-            found = self._groups[view] = (group, self._cache.listen(group.hear))
+            found = self._groups[view] = (make(), hint)
+            self._places(hint).add(found[0])
+        if self._stop is None:
+            self._stop = self._cache.listen(self._hear)
         found[0].watchers.add(watcher)
         return found[0]
+
+    def _places(self, hint: Hint | None) -> set[Group]:
+        if hint is None:
+            return self._open
+        kind, name, value = hint
+        return self._hinted.setdefault((kind, name), {}).setdefault(value, set())
+
+    def _hear(self, change: Change) -> None:
+        for group in self._open:
+            group.hear(change)
+        entry, previous = change.entry, change.previous
+        for (kind, name), groups in self._hinted.items():
+            value = entry.hinted(kind, name)
+            for group in groups.get(value, ()) if value is not None else ():
+                group.hear(change)
+            if previous is None:
+                continue
+            before = previous.hinted(kind, name)
+            if before is not None and before != value:
+                for group in groups.get(before, ()):
+                    group.hear(change)
 
     def leave(self, view: Hashable, watcher: Watcher) -> None:
         found = self._groups.get(view)
         if found is None:
             return
-        group, stop = found
+        group, hint = found
         group.watchers.discard(watcher)
-        if not group.watchers:
-            stop()
-            del self._groups[view]
+        if group.watchers:
+            return
+        del self._groups[view]
+        self._places(hint).discard(group)
+        if hint is not None and not self._places(hint):
+            about = self._hinted[hint[:2]]
+            del about[hint[2]]
+            if not about:
+                del self._hinted[hint[:2]]
+        if not self._groups:
+            self._silence()
+
+    def _silence(self) -> None:
+        if self._stop is not None:
+            self._stop()
+            self._stop = None
 
     def close(self) -> None:
         """The resource's state was read anew or is gone: everybody must list again."""
-        for group, stop in self._groups.values():
-            stop()
+        self._silence()
+        for group, _ in self._groups.values():
             for watcher in group.watchers:
                 watcher.close()
         self._groups.clear()
+        self._open.clear()
+        self._hinted.clear()
 
     @property
     def watchers(self) -> int:

@@ -145,7 +145,7 @@ def preferred_address(addresses: Sequence[JSON], types: Sequence[str]) -> str:
             if address.get("type") == wanted and address.get("address"):
                 return str(address["address"])
     known = " ".join(f"{{{one.get('type')} {one.get('address')}}}" for one in addresses)
-    raise errors.internal(f"no preferred addresses found; known addresses: [{known}]")
+    raise errors.StatusError(500, "", f"no preferred addresses found; known addresses: [{known}]")
 
 
 def split_identifier(identifier: str, word: str) -> tuple[str, str, str]:

@@ -52,7 +52,9 @@ class ClusterService:
         return rpc_pb2.MemberPromoteResponse(header=self._header(), members=self._members())
 
     def _header(self) -> rpc_pb2.ResponseHeader:
-        return self.access.header_message()
+        """As etcd's it names no revision: members are not keys."""
+        node = self.access.node
+        return rpc_pb2.ResponseHeader(cluster_id=node.cluster_id, member_id=node.member_id, raft_term=node.term)
 
     def _members(self) -> list[rpc_pb2.Member]:
         return [_message(member) for member in self.access.node.members()]

@@ -13,6 +13,7 @@ from component_base.rpc import CallContext
 from component_base.tasks import spawn
 from etcd_raft import requests
 from etcd_raft.auth.access import check_lease_read
+from etcd_raft.auth.refusals import refused
 from etcd_raft.lease.expiry import CHECKPOINT_SECONDS, LeaseClock
 from etcd_raft.lease.table import Lease
 from etcd_raft.mvcc import refusals
@@ -110,7 +111,13 @@ class LeaseService:
         self, request: rpc_pb2.LeaseLeasesRequest, context: CallContext
     ) -> rpc_pb2.LeaseLeasesResponse:
         await self.access.node.read_index()
-        self.access.check_admin(context)
+        accounts = self.access.store.accounts
+        if accounts.is_enabled:
+            caller = self.access.caller(context)
+            if caller is None:
+                raise refused("user name is empty")
+            for lease in self.access.store.leases.leases.values():
+                check_lease_read(accounts, caller, lease)
 
         def left(lease: Lease) -> float:
             return self._clock.remaining(lease)

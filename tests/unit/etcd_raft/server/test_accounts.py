@@ -89,7 +89,6 @@ async def test_users_do_what_their_roles_permit(member: Member) -> None:
         member.kv.range(rpc_pb2.RangeRequest(key=b"/a/", range_end=b"/b"), ann),
         member.kv.delete_range(rpc_pb2.DeleteRangeRequest(key=b"\0", range_end=b"\0"), ann),
         member.kv.txn(rpc_pb2.TxnRequest(compare=[rpc_pb2.Compare(key=b"/z")]), ann),
-        member.kv.compact(rpc_pb2.CompactionRequest(revision=2), ann),
         member.auth.user_list(rpc_pb2.AuthUserListRequest(), ann),
         member.user("bob", by=ann),
     ):
@@ -98,6 +97,17 @@ async def test_users_do_what_their_roles_permit(member: Member) -> None:
         assert (caught.value.code, caught.value.message) == (Code.PERMISSION_DENIED, "etcdserver: permission denied")
     with pytest.raises(RpcError, match="etcdserver: user name is empty"):
         await member.put(b"/a/1", Context())
+
+
+async def test_history_is_compacted_by_any_user_and_by_the_clock(member: Member) -> None:
+    root = await member.enable()
+    for _ in range(3):
+        await member.put(b"/z", root)
+    with pytest.raises(RpcError, match="user name is empty"):
+        await member.kv.compact(rpc_pb2.CompactionRequest(revision=2), Context())
+    await member.kv.compact(rpc_pb2.CompactionRequest(revision=2), await member.log_in("ann"))
+    StoreClient(member.store).propose(requests.compact(rpc_pb2.CompactionRequest(revision=3)))
+    assert member.store.space.compacted == 3
 
 
 async def test_rights_that_were_taken_away_do_not_slip_through_the_log(member: Member) -> None:

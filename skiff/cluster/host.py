@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import socket
@@ -39,6 +40,17 @@ def facts() -> HostFacts:
     if not any((folder / "bridge").exists() for folder in CNI_FOLDERS):
         missing.append("CNI plugins")
     return HostFacts(socket.gethostname().lower(), primary_ip(), os.geteuid() == 0, tuple(missing))
+
+
+def has_address(text: str) -> bool:
+    """Whether somebody here could listen on it."""
+    try:
+        family = socket.AF_INET6 if ipaddress.ip_address(text).version == 6 else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((text, 0))
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def primary_ip() -> str | None:

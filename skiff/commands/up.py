@@ -144,6 +144,8 @@ def decide(layout: Layout, given: dict[str, object], apiserver_port: int | None)
     address = str(given.get("node_ip") or (existing.node_ip if existing else "") or facts.primary_ip or "")
     if not address:
         raise SettingsError("--node-ip: this host has no address but loopback; give it one or name it here")
+    if not host.has_address(address):
+        raise SettingsError(f"--node-ip: this host has no address {address}; `ip address` shows those that it has")
     ports = existing.ports if existing else settings.Ports()
     changed = set(given)
     if apiserver_port is not None:

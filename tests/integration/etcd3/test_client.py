@@ -142,9 +142,9 @@ async def test_a_watch_of_compacted_history_is_refused(client: EtcdClient) -> No
 
 
 async def test_many_watches_share_a_stream_and_events_larger_than_a_message_are_joined(client: EtcdClient) -> None:
-    watches = [client.watch(b"/m/%d" % number) for number in range(20)]
+    start = await client.revision() + 1  # Without it a watch that is made later than a put does not see it.
+    watches = [client.watch(b"/m/%d" % number, start_revision=start) for number in range(20)]
     waiting = [asyncio.ensure_future(anext(watch)) for watch in watches]
-    await asyncio.sleep(0.05)
     for number in range(20):
         await client.put(b"/m/%d" % number, b"v")
     seen = await asyncio.gather(*waiting)
@@ -197,13 +197,12 @@ async def test_an_endpoint_that_is_down_is_passed_over(server: EtcdProcess, clie
 
 
 async def test_a_watch_goes_on_after_the_member_was_restarted(server: EtcdProcess, client: EtcdClient) -> None:
-    watch = client.watch(b"/r")
+    watch = client.watch(b"/r", start_revision=await client.revision() + 1)
     first = asyncio.ensure_future(anext(watch))
-    await asyncio.sleep(0.05)
     await client.put(b"/r", b"1")
     assert (await first).events[0].kv.value == b"1"
     server.stop()
     server.start()
     await serving(client)
     await client.put(b"/r", b"2")
-    assert (await asyncio.wait_for(anext(watch), 10)).events[0].kv.value == b"2"
+    assert (await asyncio.wait_for(anext(watch), 60)).events[0].kv.value == b"2"

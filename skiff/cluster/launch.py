@@ -27,7 +27,7 @@ def supervisor_pid(layout: Layout) -> int:
         pid = int(layout.supervisor_pid.read_text())
     except (OSError, ValueError):
         return 0
-    return pid if status.is_running(pid, supervisor_command(layout)) else 0
+    return pid if status.is_running(pid, supervisor_command(layout), any_program=True) else 0
 
 
 def start_supervisor(layout: Layout) -> int:
@@ -89,7 +89,7 @@ async def stop_supervisor(layout: Layout, clock: Clock, seconds: float = 60.0) -
     os.kill(pid, signal.SIGTERM)
     end = clock.monotonic() + seconds
     while clock.monotonic() < end:
-        if not status.is_running(pid, supervisor_command(layout)):
+        if not status.is_running(pid, supervisor_command(layout), any_program=True):
             return True
         await clock.sleep(LOOK_SECONDS)
     return False

@@ -46,12 +46,16 @@ def write(path: Path, status: ClusterStatus) -> None:
     part.replace(path)
 
 
-def is_running(pid: int, argv: list[str]) -> bool:
-    """Whether `pid` is still the process we started: pids are reused, command lines of ours are not."""
+def is_running(pid: int, argv: list[str], any_program: bool = False) -> bool:
+    """Whether `pid` is still the process we started: pids are reused, command lines of ours are not.
+
+    With `any_program` only the arguments count: another copy of skiff may have started it with its own Python.
+    """
     if pid <= 0:
         return False
     try:
         running = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
     except OSError:
         return False
-    return running == [part.encode() for part in argv]
+    first = 1 if any_program else 0
+    return running[first:] == [part.encode() for part in argv[first:]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -471,10 +471,6 @@ class RaftNode:
     def peer_urls(self) -> Sequence[str]:
         mine = self._replica.roster.get(self.member_id)
         return mine.peer_urls if mine is not None else ()
-
-    def peer_progress(self) -> Mapping[int, int]:
-        """On the leader: how far each member has got."""
-        return {member: progress.match for member, progress in self._raw.raft.progress.items()}
 
     def status(self) -> NodeStatus:
         return NodeStatus(

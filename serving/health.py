@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -88,9 +89,7 @@ class HealthApp:
             await answer(send, *refusal)
             return
         if self._pages is None:
-            from serving.pages import pages  # a third of a second, and megabytes
-
-            self._pages = pages()
+            self._pages = await asyncio.to_thread(_pages)
         await self._pages(scope, receive, send)
 
     async def _refusal(self, scope: Any, path: str) -> tuple[int, str] | None:
@@ -103,6 +102,13 @@ class HealthApp:
         verb = str(scope["method"]).lower()
         allowed, _ = await self._auth.authorize(user, PathAttributes(verb, path))
         return None if allowed else (403, f'Forbidden: user "{user.name}" cannot {verb} path "{path}"')
+
+
+def _pages() -> App:
+    """A third of a second and megabytes, so only when somebody asks and beside the loop."""
+    from serving.pages import pages
+
+    return pages()
 
 
 async def answer(send: Any, code: int, text: str) -> None:

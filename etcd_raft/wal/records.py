@@ -75,11 +75,6 @@ class Frame(msgspec.Struct, frozen=True):
     """Offset behind the frame, where the next one starts."""
 
 
-def encode_entry(entry: Entry) -> bytes:
-    data = entry.data
-    return _ENTRY.pack(RecordType.ENTRY, entry.index, entry.term, entry.kind, len(data)) + data
-
-
 def encode_entries(entries: Sequence[Entry]) -> bytes:
     pack = _ENTRY.pack
     parts = []

@@ -322,6 +322,7 @@ class RaftNode:
             "the data directory was put back. Remove the member with `etcdctl member remove` and add it anew with an "
             "empty data directory"
         )
+        self._end.__cause__ = problem
         self._wake.set()
 
     def _take_proposals(self, message: Message) -> None:

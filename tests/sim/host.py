@@ -17,13 +17,14 @@ from etcd_raft.logdisk import DiskPace, StoppedError
 from etcd_raft.machine import StoreMachine
 from etcd_raft.node import NodeOptions, RaftNode
 from etcd_raft.ports import Member
-from etcd_raft.raft import Message, RaftConfig, Ready, SnapshotMeta
+from etcd_raft.raft import LostEntriesError, Message, RaftConfig, Ready, SnapshotMeta
 from etcd_raft.replica import Answer, Replica
 from etcd_raft.server import Limits, services
 from etcd_raft.snapshotting import SnapshotPolicy
 from etcd_raft.storage import Restart, Storage
 from etcd_raft.transport.receiving import PeerHandler
 from etcd_raft.wal import CorruptionError, Identity, SnapshotWriter
+from tests.history.operations import Violation
 from tests.sim.disk import SimulatedDisk, SimulatedFile
 from tests.sim.loop import PROCESS
 from tests.sim.wires import SimTransport
@@ -251,6 +252,8 @@ class Life:
         try:
             await self.node.run()
         except StoppedError as reason:
+            if isinstance(reason.__cause__, LostEntriesError):  # disks lose nothing here that was synced
+                self.stack.problem = self.stack.problem or Violation(f"m{self.host.member:x}: {reason}")
             if self.is_alive:
                 self.stack.has_stopped(self, str(reason))
 

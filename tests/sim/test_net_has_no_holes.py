@@ -16,7 +16,7 @@ from etcd_raft.lease.table import LeaseTable
 from etcd_raft.mvcc.keyspace import Keyspace
 from etcd_raft.mvcc.watching import WatchTable
 from etcd_raft.node import RaftNode
-from etcd_raft.raft import HardState, RawNode, ReadState, leading
+from etcd_raft.raft import HardState, LostEntriesError, RawNode, ReadState, leading
 from etcd_raft.raft.log import RaftLog
 from etcd_raft.raft.progress import Progress
 from etcd_raft.server import watch
@@ -43,7 +43,7 @@ def caught(run: Callable[[int], object], seeds: range) -> int:
     for seed in seeds:
         try:
             run(seed)
-        except (AssertionError, CorruptionError, ExceptionGroup):
+        except (AssertionError, CorruptionError, LostEntriesError, ExceptionGroup):
             return seed
     pytest.fail(f"no seed of {seeds} notices")
 
